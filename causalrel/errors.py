@@ -1,0 +1,115 @@
+"""Every refusal causalrel can give, as one sentence: what was asked, what was found, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+Reason = Literal["data", "spec", "question", "refused", "resource"]
+
+
+class CausalrelError(Exception):
+    """The one error a user sees; its text is one sentence and the command line exits with 2.
+
+    Parameters
+    ----------
+    message : str
+        What was asked, what was found and what to do.
+    reason : {"data", "spec", "question", "refused", "resource"}
+        Which side must change: the data, a YAML document, the question, nothing (refused), or the machine.
+    """
+
+    def __init__(self, message: str, reason: Reason) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"``, a short list of what exists, or nothing.
+
+    Parameters
+    ----------
+    name : str
+        What was written.
+    known : iterable of str
+        What exists.
+
+    Returns
+    -------
+    str
+        A clause to append to a sentence.
+
+    Examples
+    --------
+    >>> did_you_mean("ttft", ["ttft_s", "e2e_s"])
+    "; did you mean 'ttft_s'?"
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"; known: {shown}"
+
+
+def file_not_found(path: object) -> CausalrelError:
+    return CausalrelError(f"cannot read '{path}': no such file or directory; check the path", "data")
+
+
+def unknown_data(name: str, shipped: Sequence[str]) -> CausalrelError:
+    return CausalrelError(
+        f"cannot read '{name}': it is neither a path nor a shipped data set{did_you_mean(name, shipped)}", "data"
+    )
+
+
+def unreadable(path: object, what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"cannot read '{path}': {what}; {todo}", "data")
+
+
+def empty_data(what: str) -> CausalrelError:
+    return CausalrelError(f"'{what}' holds no rows; export at least one event and try again", "data")
+
+
+def bad_data(what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"{what}; {todo}", "data")
+
+
+def unknown_column(name: str, asked_by: str, known: Iterable[str]) -> CausalrelError:
+    return CausalrelError(f"{asked_by} needs column '{name}', which the data lack{did_you_mean(name, known)}", "data")
+
+
+def bad_expression(text: str, what: str) -> CausalrelError:
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return CausalrelError(
+        f"cannot use the expression '{shown}': {what}; "
+        "columns, literals, comparisons, AND/OR/NOT, IN, BETWEEN, IS NULL and arithmetic are allowed",
+        "spec",
+    )
+
+
+def bad_spec(path: object, faults: Sequence[str]) -> CausalrelError:
+    return CausalrelError(f"'{path}' is not usable: {'; '.join(faults)}", "spec")
+
+
+def unknown_variable(name: str, asked_by: str, known: Iterable[str]) -> CausalrelError:
+    return CausalrelError(f"{asked_by}: there is no variable '{name}'{did_you_mean(name, known)}", "question")
+
+
+def unknown_name(name: str, what: str, known: Iterable[str]) -> CausalrelError:
+    return CausalrelError(f"there is no {what} '{name}'{did_you_mean(name, known)}", "question")
+
+
+def bad_question(what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"{what}; {todo}", "question")
+
+
+def refused(what: str, why: str) -> CausalrelError:
+    return CausalrelError(f"{what} is refused: {why}", "refused")
+
+
+def over_limit(what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"{what}; {todo}", "resource")
