@@ -59,7 +59,7 @@ def markup(value: object) -> str:
 
 
 def markdown(value: object) -> str:
-    """Return text escaped for Markdown, table cells included.
+    r"""Return text escaped for Markdown, table cells included.
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     rounded = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
-    return f"{rounded:,.{decimals}f}"
+    text = f"{rounded:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def percent(value: float | None, digits: int = 2) -> str:

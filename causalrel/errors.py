@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Reason = Literal["data", "spec", "question", "refused", "resource"]
 
@@ -113,3 +116,24 @@ def refused(what: str, why: str) -> CausalrelError:
 
 def over_limit(what: str, todo: str) -> CausalrelError:
     return CausalrelError(f"{what}; {todo}", "resource")
+
+
+def validation_faults(fault: ValidationError) -> list[str]:
+    """List what a schema found wrong, each with the path to it.
+
+    Parameters
+    ----------
+    fault : pydantic.ValidationError
+        What pydantic raised.
+
+    Returns
+    -------
+    list of str
+        One clause a fault, such as ``edges[0].cause: Field required``.
+    """
+    said = []
+    for row in fault.errors(include_url=False, include_input=False, include_context=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in row["loc"]).lstrip(".")
+        what = "this key is not known" if row["type"] == "extra_forbidden" else row["msg"]
+        said.append(f"{path or 'document'}: {what}")
+    return said

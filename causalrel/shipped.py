@@ -115,7 +115,7 @@ class _Loader(yaml.SafeLoader):
         self._depth = depth - 1
         return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = True) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
@@ -123,7 +123,7 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.YAMLError(f"key '{key.value}' is written twice (line {key.start_mark.line + 1})")
             seen.add(key.value)
-        return super().construct_mapping(node, deep=True)
+        return super().construct_mapping(node, deep=deep)
 
 
 _NULL = "tag:yaml.org,2002:null"

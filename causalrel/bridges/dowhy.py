@@ -1,0 +1,199 @@
+"""DoWhy: identification of an effect, and the drive of our estimator behind its interface."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalrel.graphs import Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+#: Takes columns by name and two treatment values; gives draws of the mean outcome difference.
+Answer = Callable[[Mapping[str, "NDArray[Any]"]], "NDArray[np.float64]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """What DoWhy says of a question.
+
+    Parameters
+    ----------
+    adjustment : tuple of str or None
+        A backdoor set; None where no set of observed variables identifies the effect.
+    reaches : bool
+        Whether the treatment has a directed path to the outcome.
+    estimand : object
+        DoWhy's own estimand, over internal names.
+    inner : dict of str to str
+        Internal name of each variable.
+
+    Examples
+    --------
+    >>> Identified(adjustment=("load",), reaches=True, estimand=None, inner={}).adjustment
+    ('load',)
+    """
+
+    adjustment: tuple[str, ...] | None
+    reaches: bool
+    estimand: Any
+    inner: dict[str, str]
+
+
+def identify(graph: Graph, *, of: str, on: str) -> Identified:
+    """Ask DoWhy for a backdoor set.
+
+    Names become ``x0``, ``x1``, ... on the way, so that no column name means anything to DoWhy.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its variables are observed, its unmeasured causes are not.
+    of, on : str
+        Treatment and outcome.
+
+    Returns
+    -------
+    Identified
+        The answer.
+
+    Examples
+    --------
+    >>> graph = Graph.from_edges(
+    ...     [("load", "batch"), ("load", "slo"), ("batch", "slo")],
+    ...     roles={"load": "workload", "batch": "config", "slo": "outcome"},
+    ... )
+    >>> identify(graph, of="batch", on="slo").adjustment
+    ('load',)
+    """
+    import networkx as nx
+
+    hidden = [item.name for item in graph.unmeasured]
+    inner = {name: f"x{i}" for i, name in enumerate([*graph.names, *hidden])}
+    outer = {short: name for name, short in inner.items()}
+    dag = nx.relabel_nodes(graph.to_networkx(), inner)
+    with _quiet():
+        from dowhy.causal_identifier import identify_effect
+
+        estimand = identify_effect(dag, [inner[of]], [inner[on]], [inner[name] for name in graph.names])
+        estimand.set_identifier_method("backdoor")
+    reaches = not estimand.no_directed_path
+    found = estimand.estimands.get("backdoor") is not None if reaches else True
+    chosen = estimand.get_backdoor_variables() if found and reaches else []
+    adjustment = tuple(sorted(outer[name] for name in chosen)) if found else None
+    return Identified(adjustment=adjustment, reaches=reaches, estimand=estimand, inner=inner)
+
+
+def estimate(
+    identified: Identified,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    of: str,
+    on: str,
+    levels: tuple[Any, Any],
+    answer: Answer,
+) -> NDArray[np.float64]:
+    """Let DoWhy drive an estimator of ours for an identified effect.
+
+    Parameters
+    ----------
+    identified : Identified
+        What :func:`identify` gave.
+    columns : mapping of str to ndarray
+        One value a row for each observed variable and the outcome.
+    of, on : str
+        Treatment and outcome.
+    levels : tuple
+        Control and treatment value.
+    answer : callable
+        Draws of the mean difference from columns by name; called once by DoWhy's ``estimate_effect``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_draws,)
+        The draws behind DoWhy's estimate.
+
+    Raises
+    ------
+    ValueError
+        When the effect is not identified, or DoWhy returns another value than the mean of the draws.
+
+    Examples
+    --------
+    >>> graph = Graph.from_edges([("batch", "slo")], roles={"batch": "config", "slo": "outcome"})
+    >>> found = identify(graph, of="batch", on="slo")
+    >>> columns = {"batch": np.array([8.0, 16.0]), "slo": np.array([0.1, 0.2])}
+    >>> answer = lambda rows: np.full(3, float(np.diff(rows["slo"])[0]))
+    >>> estimate(found, columns, of="batch", on="slo", levels=(8.0, 16.0), answer=answer).round(3).tolist()
+    [0.1, 0.1, 0.1]
+    """
+    import pandas as pd
+
+    with _quiet():
+        from dowhy.causal_estimator import CausalEstimate, CausalEstimator, estimate_effect
+
+        class Standardisation(CausalEstimator):  # type: ignore[misc]
+            """Mean difference from our own regression, with its draws kept."""
+
+            draws: NDArray[np.float64]
+
+            def fit(self, data: Any, effect_modifier_names: list[str] | None = None) -> Any:
+                self.reset_encoders()
+                self._set_effect_modifiers(data, effect_modifier_names)
+                self.draws = answer({name: data[short].to_numpy() for name, short in short_names.items()})
+                return self
+
+            def estimate_effect(
+                self, data: Any, treatment_value: Any, control_value: Any, target_units: Any, **_: Any
+            ) -> Any:
+                self._target_units = target_units
+                return CausalEstimate(
+                    data=data,
+                    treatment_name=self._target_estimand.treatment_variable,
+                    outcome_name=self._target_estimand.outcome_variable,
+                    estimate=float(self.draws.mean()),
+                    control_value=control_value,
+                    treatment_value=treatment_value,
+                    target_estimand=self._target_estimand,
+                    realized_estimand_expr=None,
+                    estimator_instance=self,
+                )
+
+        short_names = {name: short for name, short in identified.inner.items() if name in columns}
+        data = pd.DataFrame({short: columns[name] for name, short in short_names.items()})
+        estimator = Standardisation(identified.estimand)
+        made = estimate_effect(
+            data,
+            treatment=identified.inner[of],
+            outcome=identified.inner[on],
+            identifier_name="backdoor",
+            estimator=estimator,
+            control_value=levels[0],
+            treatment_value=levels[1],
+            method_params={"fit_params": {}},
+        )
+    if made.value is None or not np.isclose(made.value, estimator.draws.mean()):
+        raise ValueError("DoWhy did not return the estimate it was given")
+    return estimator.draws
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep DoWhy's import-time and identification chatter off the user's terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,548 @@
+"""Causal graphs: who may cause whom, why, and what nobody measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from causalrel import display, errors, shipped
+from causalrel.estimates import fingerprint
+from causalrel.variables import KINDS, ROLES, Kind, Role, Variable
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """One claim that a variable causes another.
+
+    Parameters
+    ----------
+    cause, effect : str
+        Variable names.
+    lag : int
+        Windows between cause and effect.
+    support : float or None
+        Share of resamples that found it; None where it was not learnt.
+    oriented : bool
+        Whether its direction is known.
+    why : str
+        The reason, for a reviewer.
+    source : str
+        Where the reason comes from.
+
+    Examples
+    --------
+    >>> Edge(cause="load", effect="queue_s").lag
+    0
+    """
+
+    cause: str
+    effect: str
+    lag: int = 0
+    support: float | None = None
+    oriented: bool = True
+    why: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeasured:
+    """A hidden common cause that is believed to exist.
+
+    Parameters
+    ----------
+    name : str
+        Its name; never a column of the data.
+    affects : tuple of str
+        Variables it causes.
+    why : str
+        The reason.
+
+    Examples
+    --------
+    >>> Unmeasured(name="demand_mix", affects=("load", "prompt_tokens")).affects
+    ('load', 'prompt_tokens')
+    """
+
+    name: str
+    affects: tuple[str, ...]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A reviewable set of causal claims; lags of 0 only make it static, any lag >= 1 dynamic.
+
+    Parameters
+    ----------
+    variables : tuple of Variable
+        Nodes; an SLO is a node of kind ``events`` that bears its name.
+    edges : tuple of Edge
+        Claims.
+    unmeasured : tuple of Unmeasured
+        Hidden common causes.
+    forbidden : tuple of (str, str)
+        Edges that cannot be, as (cause, effect).
+    name : str
+        Its name.
+    version : int
+        Version of the document.
+
+    Examples
+    --------
+    >>> graph = Graph.from_edges(
+    ...     [("load", "batch"), ("batch", "ttft")], roles={"load": "workload", "batch": "config", "ttft": "outcome"}
+    ... )
+    >>> graph.parents("ttft")
+    ('batch',)
+    """
+
+    variables: tuple[Variable, ...]
+    edges: tuple[Edge, ...]
+    unmeasured: tuple[Unmeasured, ...] = ()
+    forbidden: tuple[tuple[str, str], ...] = ()
+    name: str = "graph"
+    version: int = 1
+
+    @staticmethod
+    def from_edges(
+        edges: Iterable[tuple[str, str] | tuple[str, str, int]],
+        *,
+        roles: Mapping[str, Role],
+        unmeasured: Mapping[str, Sequence[str]] | None = None,
+        name: str = "graph",
+    ) -> Graph:
+        """Make a graph typed in a notebook.
+
+        Parameters
+        ----------
+        edges : iterable of (cause, effect) or (cause, effect, lag)
+            Claims.
+        roles : mapping of str to role
+            Role of every variable; an outcome is an SLO or a measured outcome.
+        unmeasured : mapping of str to sequence of str, optional
+            Hidden common causes and what they affect.
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Graph
+            A checked graph.
+
+        Raises
+        ------
+        CausalrelError
+            When an edge names a variable without a role, a tier is broken, or there is a cycle.
+        """
+        made = tuple(Edge(cause=e[0], effect=e[1], lag=e[2] if len(e) == 3 else 0) for e in edges)
+        faults = [f"'{r}' of '{v}' is not a role ({', '.join(ROLES)})" for v, r in roles.items() if r not in ROLES]
+        if faults:
+            raise errors.bad_spec(name, faults)
+        graph = Graph(
+            variables=tuple(
+                Variable(name=v, role=r, kind="events" if r == "outcome" else "number") for v, r in roles.items()
+            ),
+            edges=made,
+            unmeasured=tuple(Unmeasured(name=u, affects=tuple(a)) for u, a in (unmeasured or {}).items()),
+            name=name,
+        )
+        return checked(graph, name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables, in their order."""
+        return tuple(variable.name for variable in self.variables)
+
+    @property
+    def lags(self) -> int:
+        """Largest lag of an edge."""
+        return max((edge.lag for edge in self.edges), default=0)
+
+    def variable(self, name: str) -> Variable:
+        """Return one variable by name.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Variable
+            The variable.
+
+        Raises
+        ------
+        CausalrelError
+            When the graph has no such variable.
+        """
+        for variable in self.variables:
+            if variable.name == name:
+                return variable
+        raise errors.unknown_variable(name, f"graph '{self.name}'", self.names)
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """Return the direct causes of a variable within the same window.
+
+        Parameters
+        ----------
+        name : str
+            A variable.
+
+        Returns
+        -------
+        tuple of str
+            Names in the graph's order.
+        """
+        causes = {edge.cause for edge in self.edges if edge.effect == name and edge.lag == 0}
+        return tuple(v for v in self.names if v in causes)
+
+    def ancestors(self, name: str) -> set[str]:
+        """Return every direct or indirect cause of a variable, the variable left out.
+
+        Parameters
+        ----------
+        name : str
+            A variable.
+
+        Returns
+        -------
+        set of str
+            Names.
+        """
+        found: set[str] = set()
+        todo = [name]
+        while todo:
+            for parent in self.parents(todo.pop()):
+                if parent not in found:
+                    found.add(parent)
+                    todo.append(parent)
+        return found - {name}
+
+    def descendants(self, name: str) -> set[str]:
+        """Return everything a variable directly or indirectly causes, the variable left out.
+
+        Parameters
+        ----------
+        name : str
+            A variable.
+
+        Returns
+        -------
+        set of str
+            Names.
+        """
+        return {other for other in self.names if name in self.ancestors(other)}
+
+    def order(self) -> tuple[str, ...]:
+        """Return the variables with every cause before its effects.
+
+        Returns
+        -------
+        tuple of str
+            A topological order, stable in the graph's own order.
+        """
+        done: list[str] = []
+        while len(done) < len(self.names):
+            ready = [v for v in self.names if v not in done and set(self.parents(v)) <= set(done)]
+            done.extend(ready or [v for v in self.names if v not in done])
+        return tuple(done)
+
+    def project(self, observed: Collection[str]) -> Graph:
+        """Return the graph over some of its variables, the others marginalised out.
+
+        A variable left out passes its causes on to its effects and, where it has several effects, stays as an
+        unmeasured common cause (latent projection; Evans 2016, doi:10.1111/sjos.12194).
+
+        Parameters
+        ----------
+        observed : collection of str
+            Variables to keep.
+
+        Returns
+        -------
+        Graph
+            A graph whose variables are all observed.
+        """
+        graph = self
+        for variable in self.variables:
+            if variable.name not in observed:
+                graph = _without(graph, variable.name)
+        return graph
+
+    def to_networkx(self) -> nx.DiGraph[str]:
+        """Return the static part as a networkx graph, unmeasured causes included as nodes.
+
+        Returns
+        -------
+        networkx.DiGraph
+            One node a variable and one an unmeasured cause.
+        """
+        import networkx as nx
+
+        made: nx.DiGraph[str] = nx.DiGraph()
+        made.add_nodes_from(self.names)
+        made.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
+        made.add_edges_from((hidden.name, effect) for hidden in self.unmeasured for effect in hidden.affects)
+        return made
+
+    def facts(self) -> dict[str, Any]:
+        """Return the graph as JSON-ready facts, in the layout of its YAML document."""
+        return {
+            "graph": self.name,
+            "version": self.version,
+            "variables": {
+                v.name: {k: getattr(v, k) for k in ("role", "kind", "unit", "otel") if getattr(v, k)}
+                for v in self.variables
+            },
+            "edges": [_edge_facts(edge) for edge in self.edges],
+            "forbidden": [{"cause": cause, "effect": effect} for cause, effect in self.forbidden],
+            "unmeasured": [{"name": u.name, "affects": list(u.affects), "why": u.why} for u in self.unmeasured],
+        }
+
+    def fingerprint(self) -> str:
+        """Return a short hash of the graph."""
+        return fingerprint(self.facts())
+
+    def to_yaml(self) -> str:
+        """Return the graph as a document :func:`load_graph` reads.
+
+        Returns
+        -------
+        str
+            YAML.
+        """
+        import yaml
+
+        return yaml.safe_dump(self.facts(), sort_keys=False, allow_unicode=True, width=110)
+
+    def to_dot(self) -> str:
+        """Return the graph in the DOT language, names quoted.
+
+        Returns
+        -------
+        str
+            A ``digraph``.
+        """
+        quoted = {name: '"' + display.plain(name).replace('"', '\\"') + '"' for name in self.names}
+        lines = [f"  {quoted[v.name]} [group={v.role}];" for v in self.variables]
+        lines += [
+            f"  {quoted[e.cause]} -> {quoted[e.effect]}"
+            + (f' [label="lag {e.lag}"]' if e.lag else "")
+            + ("" if e.oriented else " [dir=none]")
+            + ";"
+            for e in self.edges
+        ]
+        return "digraph {\n" + "\n".join(lines) + "\n}\n"
+
+    def frame(self) -> pl.DataFrame:
+        """Return the edges.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row an edge: ``cause``, ``effect``, ``lag``, ``support``, ``oriented``, ``why``, ``source``.
+        """
+        keys = {"cause": pl.String, "effect": pl.String, "lag": pl.Int64, "support": pl.Float64}
+        more = {"oriented": pl.Boolean, "why": pl.String, "source": pl.String}
+        rows = [[getattr(e, key) for key in [*keys, *more]] for e in self.edges]
+        return pl.DataFrame(rows, schema={**keys, **more}, orient="row")
+
+    def __repr__(self) -> str:
+        kind = f"dynamic, lags to {self.lags}" if self.lags else "static"
+        hidden = f", {len(self.unmeasured)} unmeasured" if self.unmeasured else ""
+        size = f"{len(self.variables)} variables, {len(self.edges)} edges ({kind}){hidden}"
+        return display.plain(f"Graph {self.name} v{self.version}: {size}")
+
+    def _repr_html_(self) -> str:
+        return display.frame_html(repr(self), self.frame(), rows=40)
+
+
+def _edge_facts(edge: Edge) -> dict[str, Any]:
+    facts: dict[str, Any] = {"cause": edge.cause, "effect": edge.effect}
+    if edge.lag:
+        facts["lag"] = edge.lag
+    if edge.support is not None:
+        facts["support"] = float(f"{edge.support:.6g}")
+    if not edge.oriented:
+        facts["oriented"] = False
+    return facts | {key: getattr(edge, key) for key in ("why", "source") if getattr(edge, key)}
+
+
+def _without(graph: Graph, name: str) -> Graph:
+    causes = [e.cause for e in graph.edges if e.effect == name]
+    effects = [e.effect for e in graph.edges if e.cause == name]
+    edges = [e for e in graph.edges if name not in (e.cause, e.effect)]
+    have = {(e.cause, e.effect) for e in edges}
+    for cause in causes:
+        for effect in effects:
+            if (cause, effect) not in have:
+                have.add((cause, effect))
+                edges.append(Edge(cause=cause, effect=effect, why=f"through {name}, which the data lack"))
+    hidden = [
+        replace(u, affects=tuple(dict.fromkeys([a for a in u.affects if a != name] + effects * (name in u.affects))))
+        for u in graph.unmeasured
+    ]
+    if len(effects) > 1:
+        hidden.append(Unmeasured(name=name, affects=tuple(effects), why="not in the data"))
+    return replace(
+        graph,
+        variables=tuple(v for v in graph.variables if v.name != name),
+        edges=tuple(edges),
+        unmeasured=tuple(u for u in hidden if len(u.affects) > 1),
+        forbidden=tuple(pair for pair in graph.forbidden if name not in pair),
+    )
+
+
+def checked(graph: Graph, path: object) -> Graph:
+    """Return the graph, or one sentence with all its faults.
+
+    Parameters
+    ----------
+    graph : Graph
+        Any graph.
+    path : object
+        What to call it in the error.
+
+    Returns
+    -------
+    Graph
+        The same graph.
+
+    Raises
+    ------
+    CausalrelError
+        For unknown variables, self-loops, duplicate or forbidden edges, edges against the roles' order, and cycles.
+
+    Examples
+    --------
+    >>> roles = {"a": "workload", "b": "engine"}
+    >>> checked(Graph.from_edges([("a", "b")], roles=roles), "typed").names
+    ('a', 'b')
+    """
+    known = {variable.name: variable for variable in graph.variables}
+    faults: list[str] = []
+    seen: set[tuple[str, str, int]] = set()
+    for edge in graph.edges:
+        label = f"edge {edge.cause} -> {edge.effect}"
+        missing = [name for name in (edge.cause, edge.effect) if name not in known]
+        faults += [f"{label} names '{m}', which is no variable{errors.did_you_mean(m, known)}" for m in missing]
+        if edge.lag < 0:
+            faults.append(f"{label} has lag {edge.lag}, and a cause never follows its effect")
+        if edge.cause == edge.effect and edge.lag == 0:
+            faults.append(f"{label} is a self-loop; give it a lag")
+        if (edge.cause, edge.effect, edge.lag) in seen:
+            faults.append(f"{label} is written twice")
+        if (edge.cause, edge.effect) in graph.forbidden:
+            faults.append(f"{label} is both stated and forbidden")
+        seen.add((edge.cause, edge.effect, edge.lag))
+        if not missing and edge.lag == 0 and known[edge.cause].tier > known[edge.effect].tier:
+            roles = known[edge.cause].role, known[edge.effect].role
+            faults.append(f"{label} goes against the causal order ({roles[0]} never causes {roles[1]} in one window)")
+    for hidden in graph.unmeasured:
+        if hidden.name in known:
+            faults.append(f"'{hidden.name}' is both a variable and unmeasured")
+        faults += [
+            f"unmeasured '{hidden.name}' affects '{a}', which is no variable{errors.did_you_mean(a, known)}"
+            for a in hidden.affects
+            if a not in known
+        ]
+    faults = faults or _cycle(graph)
+    if faults:
+        raise errors.bad_spec(path, faults)
+    return graph
+
+
+def _cycle(graph: Graph) -> list[str]:
+    import networkx as nx
+
+    try:
+        loop = nx.find_cycle(graph.to_networkx())
+    except nx.NetworkXNoCycle:
+        return []
+    walk = " -> ".join([str(loop[0][0]), *[str(step[1]) for step in loop]])
+    return [f"the edges go in a circle: {walk}; a graph within one window has none (use a lag)"]
+
+
+def load_graph(name: str | Path) -> Graph:
+    """Read a causal graph from YAML.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        Name of a shipped graph, or path to a document.
+
+    Returns
+    -------
+    Graph
+        A checked graph.
+
+    Raises
+    ------
+    CausalrelError
+        When there is no such document or it is faulty; all faults are told at once.
+
+    Examples
+    --------
+    >>> load_graph("llm-serving").variable("batch_size").role
+    'config'
+    """
+    from pydantic import ValidationError
+
+    path = shipped.resolve(str(name), "models/graphs", "graph")
+    documents = shipped.load_yaml(path, "graph")
+    if len(documents) != 1:
+        raise errors.bad_spec(path.name, [f"it holds {len(documents)} documents where one graph belongs"])
+    try:
+        spec = _document().model_validate(documents[0])
+    except ValidationError as fault:
+        raise errors.bad_spec(path.name, errors.validation_faults(fault)) from None
+    facts = spec.model_dump()
+    graph = Graph(
+        variables=tuple(Variable(name=name, **fields) for name, fields in facts["variables"].items()),
+        edges=tuple(Edge(**edge) for edge in facts["edges"]),
+        unmeasured=tuple(Unmeasured(**{**u, "affects": tuple(u["affects"])}) for u in facts["unmeasured"]),
+        forbidden=tuple((pair["cause"], pair["effect"]) for pair in facts["forbidden"]),
+        name=facts["graph"],
+        version=facts["version"],
+    )
+    return checked(graph, path.name)
+
+
+def _document() -> Any:
+    from pydantic import BaseModel, ConfigDict, Field, create_model
+
+    class Strict(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+    node = create_model("Node", __base__=Strict, role=(Role, ...), kind=(Kind, KINDS[0]), unit=(str, ""), otel=(str, ""))
+    edge = create_model(
+        "EdgeRow",
+        __base__=Strict,
+        cause=(str, ...),
+        effect=(str, ...),
+        lag=(int, Field(0, ge=0, le=1000)),
+        support=(float | None, Field(None, ge=0, le=1)),
+        oriented=(bool, True),
+        why=(str, ""),
+        source=(str, ""),
+    )
+    pair = create_model("Pair", __base__=Strict, cause=(str, ...), effect=(str, ...), why=(str, ""))
+    hidden = create_model("Hidden", __base__=Strict, name=(str, ...), affects=(list[str], ...), why=(str, ""))
+    return create_model(
+        "GraphDocument",
+        __base__=Strict,
+        graph=(str, ...),
+        version=(int, Field(1, ge=1)),
+        variables=(dict[str, node], ...),  # type: ignore[valid-type]
+        edges=(list[edge], ...),  # type: ignore[valid-type]
+        forbidden=(list[pair], []),  # type: ignore[valid-type]
+        unmeasured=(list[hidden], []),  # type: ignore[valid-type]
+    )
