@@ -6,24 +6,64 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from causalrel.attribution import attribute as attribute
+    from causalrel.budgets import Budget as Budget
+    from causalrel.budgets import budget as budget
+    from causalrel.discovery import discover as discover
+    from causalrel.effects import effect as effect
     from causalrel.errors import CausalrelError as CausalrelError
     from causalrel.estimates import Check as Check
     from causalrel.estimates import Estimate as Estimate
     from causalrel.estimates import Origin as Origin
+    from causalrel.fitting import fit as fit
+    from causalrel.graphs import Edge as Edge
+    from causalrel.graphs import Graph as Graph
+    from causalrel.graphs.documents import load_graph as load_graph
+    from causalrel.networks import Network as Network
+    from causalrel.reports import Report as Report
+    from causalrel.reports import report as report
+    from causalrel.reports.figures import plot as plot
+    from causalrel.scenarios import forecast as forecast
+    from causalrel.scenarios import whatif as whatif
+    from causalrel.simulation import simulate as simulate
     from causalrel.slos import SLO as SLO
+    from causalrel.slos import load_slos as load_slos
     from causalrel.telemetry import Telemetry as Telemetry
+    from causalrel.telemetry.datasets import load_dataset as load_dataset
+    from causalrel.telemetry.tables import read as read
     from causalrel.variables import Variable as Variable
     from causalrel.windows import Windows as Windows
+    from causalrel.windows import window as window
 
 _HOME = {
+    "Budget": "budgets",
     "CausalrelError": "errors",
     "Check": "estimates",
+    "Edge": "graphs",
     "Estimate": "estimates",
+    "Graph": "graphs",
+    "Network": "networks",
     "Origin": "estimates",
+    "Report": "reports",
     "SLO": "slos",
     "Telemetry": "telemetry",
     "Variable": "variables",
     "Windows": "windows",
+    "attribute": "attribution",
+    "budget": "budgets",
+    "discover": "discovery",
+    "effect": "effects",
+    "fit": "fitting",
+    "forecast": "scenarios",
+    "load_dataset": "telemetry.datasets",
+    "load_graph": "graphs.documents",
+    "load_slos": "slos",
+    "plot": "reports.figures",
+    "read": "telemetry.tables",
+    "report": "reports",
+    "simulate": "simulation",
+    "whatif": "scenarios",
+    "window": "windows",
 }
 
 __all__ = sorted(_HOME)

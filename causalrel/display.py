@@ -74,7 +74,7 @@ def markdown(value: object) -> str:
     Examples
     --------
     >>> markdown("a|b")
-    'a\\\\|b'
+    'a\\|b'
     """
     return _MARKDOWN.sub(r"\\\1", plain(value))
 

@@ -2,95 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.provenance import rounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Verdict = Literal["answered", "bounded", "refused"]
-
-
-def package_version() -> str:
-    """Return the version of causalrel that is running.
-
-    Returns
-    -------
-    str
-        A version number, or ``"unknown"`` where the package is not installed.
-
-    Examples
-    --------
-    >>> package_version() != ""
-    True
-    """
-    try:
-        return version("causalrel")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def fingerprint(facts: object) -> str:
-    """Return a short hash of JSON-ready facts, the same on every machine.
-
-    Parameters
-    ----------
-    facts : object
-        Anything ``json.dumps`` takes.
-
-    Returns
-    -------
-    str
-        Sixteen hexadecimal digits.
-
-    Examples
-    --------
-    >>> fingerprint({"a": 1}) == fingerprint({"a": 1})
-    True
-    """
-    text = json.dumps(facts, sort_keys=True, default=str, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def rounded(value: Any) -> Any:
-    """Return JSON-ready facts with floats at six significant digits and non-finite ones as None.
-
-    Parameters
-    ----------
-    value : object
-        Nested dicts, lists, tuples and scalars.
-
-    Returns
-    -------
-    object
-        The same shape, ready for JSON.
-
-    Examples
-    --------
-    >>> rounded({"a": 1 / 3, "b": float("nan")})
-    {'a': 0.333333, 'b': None}
-    """
-    if isinstance(value, dict):
-        return {str(key): rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.6g}") + 0.0 if np.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +121,15 @@ class Estimate:
     >>> origin = Origin(version="0.1.0", seed=0, data="ab", span=(day, day), slos="cd")
     >>> terms = pl.DataFrame({"slo": ["ttft"], "quantity": ["burn"], "unit": ["1"]})
     >>> answer = Estimate(
-    ...     question="How fast does ttft burn?", draws=np.array([[0.9], [1.1], [1.3]]), terms=terms, unit="1",
-    ...     method="three draws", assumptions=(), checks=(), verdict="answered", origin=origin,
+    ...     question="How fast does ttft burn?",
+    ...     draws=np.array([[0.9], [1.1], [1.3]]),
+    ...     terms=terms,
+    ...     unit="1",
+    ...     method="three draws",
+    ...     assumptions=(),
+    ...     checks=(),
+    ...     verdict="answered",
+    ...     origin=origin,
     ... )
     >>> round(answer.chance(above=1.0), 3)
     0.667
@@ -246,7 +179,7 @@ class Estimate:
         low, high = np.quantile(self.draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
         return self.terms.with_columns(
             mean=pl.Series(self.draws.mean(axis=0)),
-            sd=pl.Series(self.draws.std(axis=0)),
+            sd=pl.Series(np.where(np.ptp(self.draws, axis=0) == 0, 0.0, self.draws.std(axis=0))),
             low=pl.Series(low),
             high=pl.Series(high),
         )

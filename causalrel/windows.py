@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.estimates import Origin, package_version
+from causalrel.counted import counted_slos, regular_table
+from causalrel.estimates import Origin
+from causalrel.provenance import package_version
+from causalrel.plans import plan_rollup
+from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
 from causalrel.slos import SLO, slos_fingerprint
-from causalrel.variables import Variable, duration_text
+from causalrel.telemetry import Telemetry, collected
+from causalrel.telemetry.schema import LOAD, TIME
+from causalrel.variables import Role, Variable, duration_text, parse_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,9 @@ class Windows:
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (0, 1, 3)]
     >>> made = Windows.from_frame(
     ...     pl.DataFrame({"t": times, "n": [10, 10, 10], "b": [0, 2, 1], "batch": [8, 16, 16]}),
-    ...     time="t", roles={"batch": "config"}, events={"ttft": ("n", "b")},
+    ...     time="t",
+    ...     roles={"batch": "config"},
+    ...     events={"ttft": ("n", "b")},
     ... )
     >>> made.frame()["ttft.bad"].to_list()
     [0, 2, None, 1]
@@ -64,6 +73,53 @@ class Windows:
         """
         return self.table
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: object,
+        *,
+        time: str,
+        roles: Mapping[str, Role],
+        events: Mapping[str, tuple[str, str]],
+        unit: str | None = None,
+        targets: Mapping[str, float] | None = None,
+        every: str | None = None,
+    ) -> Windows:
+        """Take windows that were counted elsewhere.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or pandas.DataFrame
+            One row a unit and window.
+        time : str
+            Column of window starts; times without a zone are taken as UTC.
+        roles : mapping of str to role
+            Columns that become variables, and their role.
+        events : mapping of str to (str, str)
+            SLO name to its columns of total and of bad events.
+        unit : str or None
+            Column that names the unit; None where there is one.
+        targets : mapping of str to float or None
+            Share of good events promised by SLO name, 0.99 where not given.
+        every : str or None
+            Width of a window, such as ``5m``; None for the smallest step between two times of a unit.
+
+        Returns
+        -------
+        Windows
+            The regular table; windows that the frame lacks are rows of nulls.
+
+        Raises
+        ------
+        CausalrelError
+            When a column is absent, times are irregular or twice there, or counts are not counts.
+        """
+        table, width, variables, notes = regular_table(
+            frame, time=time, unit=unit, roles=roles, events=events, every=every
+        )
+        slos = counted_slos(events, targets or {})
+        return cls(table=table, width=width, slos=slos, variables=variables, notes=notes)
+
     @property
     def span(self) -> tuple[datetime, datetime]:
         """First window start and last window end, UTC."""
@@ -74,6 +130,11 @@ class Windows:
     def units(self) -> list[str]:
         """Names of the units, sorted."""
         return self.table["unit"].unique().sort().to_list()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names a graph may use: the variables, then the SLOs."""
+        return tuple(v.name for v in self.variables) + tuple(slo.name for slo in self.slos)
 
     def slo(self, name: str) -> SLO:
         """Return one SLO by name.
@@ -171,3 +232,69 @@ class Windows:
 
     def _repr_html_(self) -> str:
         return display.frame_html(repr(self), self.table)
+
+
+def window(
+    telemetry: Telemetry, slos: Sequence[SLO], *, every: str = "5m", by: str | Sequence[str] = "service"
+) -> Windows:
+    """Count good and bad events of each unit and window, beside everything that may have caused them.
+
+    Sums are of whole numbers, so the same requests give the same windows in any order and on any number of threads.
+    A request that failed (``error`` is not null) and cannot be judged is bad; a served one that cannot be judged is not
+    counted, and told in ``notes``.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Requests, and samples and changes where there are any.
+    slos : sequence of SLO
+        What a good event is.
+    every : str
+        Width of a window, such as ``5m``; windows start at multiples of it since 1970.
+    by : str or sequence of str
+        Request columns that make a unit; where ``service`` is absent there is one unit, ``all``.
+
+    Returns
+    -------
+    Windows
+        The regular table: event counts for each SLO, ``load`` in requests a second, then the mean of each number and
+        the most common value of each category and configured count (the smallest where tied).
+
+    Raises
+    ------
+    CausalrelError
+        When there are no requests, a column is absent, or the windows are wider than the data.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> times = [datetime(2026, 2, 11, 9, minute, tzinfo=UTC) for minute in (0, 1, 7)]
+    >>> requests = pl.LazyFrame({"time": times, "ttft_s": [0.2, 1.4, 0.3]}, schema_overrides={"time": TIME})
+    >>> slo = SLO(name="ttft", dimension="latency", where="ttft_s <= 1", target=0.99)
+    >>> window(Telemetry(requests=requests), [slo]).frame()["ttft.bad"].to_list()
+    [1, 0]
+    """
+    width = parse_duration(every, "every")
+    names = [slo.name for slo in slos]
+    if not slos or len(set(names)) < len(names):
+        raise errors.bad_question(f"{len(names)} SLOs named {names} cannot be counted", "give SLOs of different names")
+    plan = plan_rollup(telemetry, slos, [by] if isinstance(by, str) else by, width)
+    notes = list(telemetry.notes)
+    requests = tidy_requests(telemetry.requests, plan, every, notes)
+    table = finish_rollup(partial_rollup(requests, plan), plan, notes)
+    samples, metrics = rollup_samples(telemetry, plan, notes)
+    metrics = [metric for metric in metrics if metric.name not in table.columns]
+    if metrics:
+        columns = ["unit", "t", *(metric.name for metric in metrics)]
+        table = table.join(samples.select(columns), on=["unit", "t"], how="left", maintain_order="left")
+    changes = None
+    if telemetry.changes is not None:
+        changes = collected(telemetry.changes, telemetry.source).sort("time", maintain_order=True)
+    return Windows(
+        table=table.select((pl.col("t") * plan.micros).cast(TIME).alias("time"), pl.exclude("t")),
+        width=width,
+        slos=tuple(slos),
+        variables=(LOAD, *plan.variables, *metrics),
+        notes=tuple(notes),
+        changes=changes,
+    )

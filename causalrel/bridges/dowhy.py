@@ -109,7 +109,7 @@ def estimate(
     identified : Identified
         What :func:`identify` gave.
     columns : mapping of str to ndarray
-        One value a row for each observed variable and the outcome.
+        One value a row for the treatment, what is held fixed and the outcome; further columns reach ``answer`` too.
     of, on : str
         Treatment and outcome.
     levels : tuple
@@ -168,7 +168,7 @@ def estimate(
                     estimator_instance=self,
                 )
 
-        short_names = {name: short for name, short in identified.inner.items() if name in columns}
+        short_names = {name: identified.inner.get(name, f"c{i}") for i, name in enumerate(columns)}
         data = pd.DataFrame({short: columns[name] for name, short in short_names.items()})
         estimator = Standardisation(identified.estimand)
         made = estimate_effect(

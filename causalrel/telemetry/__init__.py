@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from causalrel import display
+from causalrel import display, errors
 from causalrel.variables import Variable
 
 
@@ -26,6 +26,8 @@ class Telemetry:
         Columns of ``requests`` beyond the canonical ones that may be causes, with their role.
     source : str
         Where it was read or made, as a short name.
+    notes : tuple of str
+        What was assumed or repaired while reading, one sentence each.
 
     Examples
     --------
@@ -39,6 +41,7 @@ class Telemetry:
     changes: pl.LazyFrame | None = None
     variables: tuple[Variable, ...] = ()
     source: str = "memory"
+    notes: tuple[str, ...] = ()
 
     def frame(self) -> pl.DataFrame:
         """Return the requests, collected.
@@ -47,13 +50,51 @@ class Telemetry:
         -------
         polars.DataFrame
             One row an event.
+
+        Raises
+        ------
+        CausalrelError
+            When the file behind it turns out to be damaged.
         """
-        return self.requests.collect()
+        return collected(self.requests, self.source)
 
     def __repr__(self) -> str:
         columns = ", ".join(self.requests.collect_schema().names())
         more = [name for name, lf in (("samples", self.samples), ("changes", self.changes)) if lf is not None]
-        return display.plain(f"Telemetry from {self.source}: requests ({columns}); {' and '.join(more) or 'no samples'}")
+        beside = " and ".join(more) or "no samples"
+        return display.plain(f"Telemetry from {self.source}: requests ({columns}); {beside}")
 
     def _repr_html_(self) -> str:
         return display.frame_html(f"Telemetry from {self.source}: requests", self.requests.head(12).collect())
+
+
+def collected(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
+    """Collect a lazy frame; what a damaged file makes of it becomes one sentence.
+
+    Parameters
+    ----------
+    frame : polars.LazyFrame
+        What to collect.
+    source : str
+        Where it comes from, named in the error.
+
+    Returns
+    -------
+    polars.DataFrame
+        Its rows.
+
+    Raises
+    ------
+    CausalrelError
+        When the rows cannot be read or computed.
+
+    Examples
+    --------
+    >>> collected(pl.LazyFrame({"a": [1]}), "memory").height
+    1
+    """
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        said = str(fault).strip().partition("\n")[0].rstrip(".;")[:200]
+        raise errors.unreadable(source, said, "export it again") from None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from causalrel import display, errors, shipped
-from causalrel.estimates import fingerprint
-from causalrel.variables import KINDS, ROLES, Kind, Role, Variable
+from causalrel import display, errors
+from causalrel.provenance import fingerprint
+from causalrel.variables import ROLES, Role, Variable
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -153,6 +152,8 @@ class Graph:
             unmeasured=tuple(Unmeasured(name=u, affects=tuple(a)) for u, a in (unmeasured or {}).items()),
             name=name,
         )
+        from causalrel.graphs.surgery import checked
+
         return checked(graph, name)
 
     @property
@@ -271,10 +272,12 @@ class Graph:
         Graph
             A graph whose variables are all observed.
         """
+        from causalrel.graphs.surgery import without
+
         graph = self
         for variable in self.variables:
             if variable.name not in observed:
-                graph = _without(graph, variable.name)
+                graph = without(graph, variable.name)
         return graph
 
     def to_networkx(self) -> nx.DiGraph[str]:
@@ -312,7 +315,7 @@ class Graph:
         return fingerprint(self.facts())
 
     def to_yaml(self) -> str:
-        """Return the graph as a document :func:`load_graph` reads.
+        """Return the graph as a document :func:`causalrel.load_graph` reads.
 
         Returns
         -------
@@ -331,7 +334,7 @@ class Graph:
         str
             A ``digraph``.
         """
-        quoted = {name: '"' + display.plain(name).replace('"', '\\"') + '"' for name in self.names}
+        quoted = {name: '"' + display.plain(name).replace("\\", "\\\\").replace('"', '\\"') + '"' for name in self.names}
         lines = [f"  {quoted[v.name]} [group={v.role}];" for v in self.variables]
         lines += [
             f"  {quoted[e.cause]} -> {quoted[e.effect]}"
@@ -374,175 +377,3 @@ def _edge_facts(edge: Edge) -> dict[str, Any]:
     if not edge.oriented:
         facts["oriented"] = False
     return facts | {key: getattr(edge, key) for key in ("why", "source") if getattr(edge, key)}
-
-
-def _without(graph: Graph, name: str) -> Graph:
-    causes = [e.cause for e in graph.edges if e.effect == name]
-    effects = [e.effect for e in graph.edges if e.cause == name]
-    edges = [e for e in graph.edges if name not in (e.cause, e.effect)]
-    have = {(e.cause, e.effect) for e in edges}
-    for cause in causes:
-        for effect in effects:
-            if (cause, effect) not in have:
-                have.add((cause, effect))
-                edges.append(Edge(cause=cause, effect=effect, why=f"through {name}, which the data lack"))
-    hidden = [
-        replace(u, affects=tuple(dict.fromkeys([a for a in u.affects if a != name] + effects * (name in u.affects))))
-        for u in graph.unmeasured
-    ]
-    if len(effects) > 1:
-        hidden.append(Unmeasured(name=name, affects=tuple(effects), why="not in the data"))
-    return replace(
-        graph,
-        variables=tuple(v for v in graph.variables if v.name != name),
-        edges=tuple(edges),
-        unmeasured=tuple(u for u in hidden if len(u.affects) > 1),
-        forbidden=tuple(pair for pair in graph.forbidden if name not in pair),
-    )
-
-
-def checked(graph: Graph, path: object) -> Graph:
-    """Return the graph, or one sentence with all its faults.
-
-    Parameters
-    ----------
-    graph : Graph
-        Any graph.
-    path : object
-        What to call it in the error.
-
-    Returns
-    -------
-    Graph
-        The same graph.
-
-    Raises
-    ------
-    CausalrelError
-        For unknown variables, self-loops, duplicate or forbidden edges, edges against the roles' order, and cycles.
-
-    Examples
-    --------
-    >>> roles = {"a": "workload", "b": "engine"}
-    >>> checked(Graph.from_edges([("a", "b")], roles=roles), "typed").names
-    ('a', 'b')
-    """
-    known = {variable.name: variable for variable in graph.variables}
-    faults: list[str] = []
-    seen: set[tuple[str, str, int]] = set()
-    for edge in graph.edges:
-        label = f"edge {edge.cause} -> {edge.effect}"
-        missing = [name for name in (edge.cause, edge.effect) if name not in known]
-        faults += [f"{label} names '{m}', which is no variable{errors.did_you_mean(m, known)}" for m in missing]
-        if edge.lag < 0:
-            faults.append(f"{label} has lag {edge.lag}, and a cause never follows its effect")
-        if edge.cause == edge.effect and edge.lag == 0:
-            faults.append(f"{label} is a self-loop; give it a lag")
-        if (edge.cause, edge.effect, edge.lag) in seen:
-            faults.append(f"{label} is written twice")
-        if (edge.cause, edge.effect) in graph.forbidden:
-            faults.append(f"{label} is both stated and forbidden")
-        seen.add((edge.cause, edge.effect, edge.lag))
-        if not missing and edge.lag == 0 and known[edge.cause].tier > known[edge.effect].tier:
-            roles = known[edge.cause].role, known[edge.effect].role
-            faults.append(f"{label} goes against the causal order ({roles[0]} never causes {roles[1]} in one window)")
-    for hidden in graph.unmeasured:
-        if hidden.name in known:
-            faults.append(f"'{hidden.name}' is both a variable and unmeasured")
-        faults += [
-            f"unmeasured '{hidden.name}' affects '{a}', which is no variable{errors.did_you_mean(a, known)}"
-            for a in hidden.affects
-            if a not in known
-        ]
-    faults = faults or _cycle(graph)
-    if faults:
-        raise errors.bad_spec(path, faults)
-    return graph
-
-
-def _cycle(graph: Graph) -> list[str]:
-    import networkx as nx
-
-    try:
-        loop = nx.find_cycle(graph.to_networkx())
-    except nx.NetworkXNoCycle:
-        return []
-    walk = " -> ".join([str(loop[0][0]), *[str(step[1]) for step in loop]])
-    return [f"the edges go in a circle: {walk}; a graph within one window has none (use a lag)"]
-
-
-def load_graph(name: str | Path) -> Graph:
-    """Read a causal graph from YAML.
-
-    Parameters
-    ----------
-    name : str or pathlib.Path
-        Name of a shipped graph, or path to a document.
-
-    Returns
-    -------
-    Graph
-        A checked graph.
-
-    Raises
-    ------
-    CausalrelError
-        When there is no such document or it is faulty; all faults are told at once.
-
-    Examples
-    --------
-    >>> load_graph("llm-serving").variable("batch_size").role
-    'config'
-    """
-    from pydantic import ValidationError
-
-    path = shipped.resolve(str(name), "models/graphs", "graph")
-    documents = shipped.load_yaml(path, "graph")
-    if len(documents) != 1:
-        raise errors.bad_spec(path.name, [f"it holds {len(documents)} documents where one graph belongs"])
-    try:
-        spec = _document().model_validate(documents[0])
-    except ValidationError as fault:
-        raise errors.bad_spec(path.name, errors.validation_faults(fault)) from None
-    facts = spec.model_dump()
-    graph = Graph(
-        variables=tuple(Variable(name=name, **fields) for name, fields in facts["variables"].items()),
-        edges=tuple(Edge(**edge) for edge in facts["edges"]),
-        unmeasured=tuple(Unmeasured(**{**u, "affects": tuple(u["affects"])}) for u in facts["unmeasured"]),
-        forbidden=tuple((pair["cause"], pair["effect"]) for pair in facts["forbidden"]),
-        name=facts["graph"],
-        version=facts["version"],
-    )
-    return checked(graph, path.name)
-
-
-def _document() -> Any:
-    from pydantic import BaseModel, ConfigDict, Field, create_model
-
-    class Strict(BaseModel):
-        model_config = ConfigDict(extra="forbid")
-
-    node = create_model("Node", __base__=Strict, role=(Role, ...), kind=(Kind, KINDS[0]), unit=(str, ""), otel=(str, ""))
-    edge = create_model(
-        "EdgeRow",
-        __base__=Strict,
-        cause=(str, ...),
-        effect=(str, ...),
-        lag=(int, Field(0, ge=0, le=1000)),
-        support=(float | None, Field(None, ge=0, le=1)),
-        oriented=(bool, True),
-        why=(str, ""),
-        source=(str, ""),
-    )
-    pair = create_model("Pair", __base__=Strict, cause=(str, ...), effect=(str, ...), why=(str, ""))
-    hidden = create_model("Hidden", __base__=Strict, name=(str, ...), affects=(list[str], ...), why=(str, ""))
-    return create_model(
-        "GraphDocument",
-        __base__=Strict,
-        graph=(str, ...),
-        version=(int, Field(1, ge=1)),
-        variables=(dict[str, node], ...),  # type: ignore[valid-type]
-        edges=(list[edge], ...),  # type: ignore[valid-type]
-        forbidden=(list[pair], []),  # type: ignore[valid-type]
-        unmeasured=(list[hidden], []),  # type: ignore[valid-type]
-    )

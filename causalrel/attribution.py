@@ -1,0 +1,343 @@
+"""Attribution: the change of an SLO's burn between two spans as a ledger of causes that adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import combinations
+from math import factorial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from causalrel import display, errors
+from causalrel.estimates import Check, Estimate, Verdict
+from causalrel.fitting import rows_of
+from causalrel.identification import hidden_confounders
+from causalrel.inference import produce, residuals
+from causalrel.networks import Mechanism, Network
+from causalrel.slos import SLO
+from causalrel.windows import Windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Span = tuple[datetime | str, datetime | str]
+
+_FEWEST = 3
+_EXACT = 10
+_ORDERS = 24
+
+
+def attribute(
+    windows: Windows,
+    network: Network,
+    *,
+    during: Span,
+    against: Span | None = None,
+    on: str | None = None,
+    seed: int = 0,
+) -> Estimate:
+    """Split the change of burn between two spans among the drivers of a network.
+
+    Each driver's own part (the value of what is observed, the residual of what is derived) is swapped from one span to
+    the other; Shapley values average over all orders (Shapley 1953; Budhathoki et al. 2021, arXiv:2102.13384). What the
+    mechanisms do not reproduce is *unexplained*, so every draw adds up to the observed change.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    network : Network
+        A network fitted to them.
+    during : tuple of datetime or str
+        Start and end of the span to explain, UTC.
+    against : tuple of datetime or str, optional
+        The span compared with; the same hours of all days before where not given.
+    on : str, optional
+        The SLO; the one that burnt fastest during the span where not given.
+    seed : int
+        Seed of the orders, where there are too many to take all.
+
+    Returns
+    -------
+    Estimate
+        Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver``, ``role``; the drivers and
+        ``unexplained`` add up to ``total`` in every draw.
+
+    Raises
+    ------
+    CausalrelError
+        When a span lies outside the data, overlaps the other or holds fewer than three windows, or an SLO is unknown.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="30m", by="node")
+    >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
+    >>> answer = cr.attribute(windows, network, during=("2026-02-15T09:00", "2026-02-16T00:00"), on="ttft")
+    >>> ledger = answer.select(quantity="burn").frame()
+    >>> parts = ledger.filter(ledger["driver"] != "total")["mean"].sum()
+    >>> abs(parts - ledger.filter(ledger["driver"] == "total")["mean"].item()) < 1e-9
+    True
+    """
+    span = _span(windows, during, "during")
+    other = None if against is None else _span(windows, against, "against")
+    if other is not None and span[0] < other[1] and other[0] < span[1]:
+        raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
+    slo = _slo(windows, network, span, on)
+    mechanisms = network.causes([slo.name])
+    now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
+    drivers = [
+        m.variable.name
+        for m in mechanisms
+        if m.form != "event-rate"
+        and len(np.unique(np.concatenate([now[m.variable.name], before[m.variable.name]]))) > 1
+    ]
+    worth = _worth(mechanisms, slo.name, now, before)
+    rng = np.random.default_rng([seed, 3])
+    parts = _shapley(worth, drivers, rng)
+    shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
+    total = np.full(network.n_draws, shares[0] - shares[1])
+    unexplained = total - sum(parts.values())
+    ledger = {**parts, "unexplained": unexplained, "total": total}
+    checks = _checks(network, slo, drivers, unexplained, total)
+    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
+    hours = (span[1] - span[0]).total_seconds() / 3600
+    terms, draws = _terms(network, slo, ledger, float(now[f"{slo.name}.total"].sum()), hours)
+    return Estimate(
+        question=f"Who burnt the {slo.name} budget from {display.when(span[0])} to {display.when(span[1])} UTC, "
+        f"against {told}?",
+        draws=draws,
+        terms=terms,
+        unit="events",
+        method=f"{'exact' if len(drivers) <= _EXACT else 'sampled'} Shapley values over the fitted mechanisms, rows of "
+        "the two spans paired in order of unit and time of day; intervals from parameter draws that allow for "
+        "dependence between windows",
+        assumptions=(
+            f"graph {network.graph.name} (version {network.graph.version}) is right",
+            "configuration counts as set: a change made because load rose is told as configuration",
+            "a derived variable's residual is its own doing (its mechanism changed)",
+        ),
+        checks=tuple(checks),
+        verdict=verdict,
+        origin=windows.origin(seed, network.graph.fingerprint()),
+    )
+
+
+def parse_time(value: datetime | str, asked_by: str) -> datetime:
+    """Read a UTC time.
+
+    Parameters
+    ----------
+    value : datetime.datetime or str
+        A time, or ISO 8601 text; without a zone it is UTC.
+    asked_by : str
+        What the time is for, named in the error.
+
+    Returns
+    -------
+    datetime.datetime
+        The time in UTC.
+
+    Raises
+    ------
+    CausalrelError
+        When the text is no time.
+
+    Examples
+    --------
+    >>> parse_time("2026-02-11T09:00", "during").hour
+    9
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise errors.bad_question(
+                f"{asked_by}: '{value}' is not a time", "write one such as 2026-02-11T09:00"
+            ) from None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _span(windows: Windows, span: Span, name: str) -> tuple[datetime, datetime]:
+    start, end = (parse_time(value, name) for value in span)
+    first, last = windows.span
+    if start >= end:
+        raise errors.bad_question(f"{name}: the span ends before it starts", "write start, then end")
+    if end <= first or start >= last:
+        raise errors.bad_question(
+            f"{name}: {display.when(start)} to {display.when(end)} lies outside the data",
+            f"the windows run from {display.when(first)} to {display.when(last)} UTC",
+        )
+    return start, end
+
+
+def _slo(windows: Windows, network: Network, span: tuple[datetime, datetime], on: str | None) -> SLO:
+    known = {slo.name: slo for slo in network.slos}
+    if on is not None:
+        if on not in known:
+            raise errors.unknown_name(on, "SLO in the network", known)
+        return known[on]
+    if not known:
+        raise errors.bad_question("attribute: the network holds no SLO", "fit a graph with an SLO as outcome")
+    rows = windows.during(*span)
+
+    def burn(slo: SLO) -> float:
+        total = rows[f"{slo.name}.total"].sum() or 0
+        return float(rows[f"{slo.name}.bad"].sum() or 0) / total / slo.allowed if total else 0.0
+
+    return max(known.values(), key=burn)
+
+
+def _rows(
+    windows: Windows, names: Sequence[str], span: tuple[datetime, datetime], other: tuple[datetime, datetime] | None
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]], str]:
+    columns, kept = rows_of(windows, names)
+    time = kept["time"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    start, end = (np.datetime64(value.replace(tzinfo=None), "us") for value in span)
+    now = (time >= start) & (time < end)
+    day = np.timedelta64(1, "D")
+    told = "the same hours of the days before"
+    if other is not None:
+        first, last = (np.datetime64(value.replace(tzinfo=None), "us") for value in other)
+        before = (time >= first) & (time < last)
+        told = f"{display.when(other[0])} to {display.when(other[1])}"
+    elif end - start >= day:
+        before, told = time < start, "all the days before"
+    else:
+        before = (time < start) & ((time - start) % day < end - start)
+    for mask, which in ((now, "during"), (before, "against")):
+        count = len(np.unique(time[mask]))
+        if count < _FEWEST:
+            raise errors.bad_question(
+                f"attribute: the span {which} holds {count} complete windows and {_FEWEST} are the least",
+                "name a longer span or narrower windows",
+            )
+    clock = (time - time.astype("datetime64[D]")).astype(np.int64)
+    order = np.lexsort((columns["step"], clock, columns["unit"]))
+    picked = [{name: column[order][mask[order]] for name, column in columns.items()} for mask in (now, before)]
+    return picked[0], picked[1], told
+
+
+def _paired(
+    now: NDArray[np.float64], before: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Pair two weighted row sets in their order (north-west corner rule); both margins stay exact."""
+    ends = [np.cumsum(weights) / weights.sum() for weights in (now, before)]
+    for end in ends:
+        end[-1] = 1.0
+    cuts = np.unique(np.concatenate(ends))
+    mass = np.diff(np.concatenate([[0.0], cuts]))
+    middle = cuts - mass / 2
+    left, right = (np.minimum(np.searchsorted(end, middle), len(end) - 1) for end in ends)
+    return left, right, mass
+
+
+def _worth(
+    mechanisms: Sequence[Mechanism], slo: str, now: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]]
+) -> Callable[[frozenset[str]], NDArray[np.float64]]:
+    """Return the modelled bad share, a draw each, had some drivers been as now and the others as before."""
+    left, right, mass = _paired(now[f"{slo}.total"], before[f"{slo}.total"])
+    own: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    rests = residuals(mechanisms, now), residuals(mechanisms, before)
+    for mechanism in mechanisms:
+        name = mechanism.variable.name
+        if mechanism.form == "regression":
+            own[name] = rests[0][name][left], rests[1][name][right]
+        elif mechanism.form == "observed":
+            own[name] = now[name][left], before[name][right]
+    reach: dict[str, frozenset[str]] = {}
+    for mechanism in mechanisms:
+        parents = frozenset(mechanism.parents)
+        reach[mechanism.variable.name] = parents.union(
+            {mechanism.variable.name}, *(reach[parent] for parent in mechanism.parents)
+        )
+    memo: dict[tuple[str, frozenset[str]], NDArray[Any]] = {}
+    by_name = {mechanism.variable.name: mechanism for mechanism in mechanisms}
+
+    def value(name: str, chosen: frozenset[str]) -> NDArray[Any]:
+        key = (name, chosen & reach[name])
+        if key not in memo:
+            mechanism = by_name[name]
+            mine = own[name][0 if name in chosen else 1] if name in own else None
+            if mechanism.form == "observed" and mine is not None:
+                memo[key] = mine
+            else:
+                parents = {parent: value(parent, chosen) for parent in mechanism.parents}
+                memo[key] = produce(mechanism, parents, mine)
+        return memo[key]
+
+    def worth(chosen: frozenset[str]) -> NDArray[np.float64]:
+        mechanism = by_name[slo]
+        share: NDArray[np.float64] = mass @ produce(mechanism, {p: value(p, chosen) for p in mechanism.parents}, None)
+        return share
+
+    return worth
+
+
+def _shapley(
+    worth: Callable[[frozenset[str]], NDArray[np.float64]], drivers: Sequence[str], rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    memo: dict[frozenset[str], NDArray[np.float64]] = {}
+
+    def known(chosen: frozenset[str]) -> NDArray[np.float64]:
+        if chosen not in memo:
+            memo[chosen] = worth(chosen)
+        return memo[chosen]
+
+    parts = {driver: np.zeros_like(known(frozenset())) for driver in drivers}
+    count = len(drivers)
+    if count <= _EXACT:
+        for size in range(count):
+            weight = factorial(size) * factorial(count - size - 1) / factorial(count)
+            for chosen in combinations(drivers, size):
+                base = frozenset(chosen)
+                for driver in drivers:
+                    if driver not in base:
+                        parts[driver] += weight * (known(base | {driver}) - known(base))
+        return parts
+    for _ in range(_ORDERS):
+        order = rng.permutation(count)
+        for walk in (order, order[::-1]):
+            base = frozenset()
+            for i in walk:
+                parts[drivers[i]] += (known(base | {drivers[i]}) - known(base)) / (2 * _ORDERS)
+                base |= {drivers[i]}
+    return parts
+
+
+def _checks(
+    network: Network, slo: SLO, drivers: Sequence[str], unexplained: NDArray[np.float64], total: NDArray[np.float64]
+) -> list[Check]:
+    hidden = sorted({h for driver in drivers for h in hidden_confounders(network.graph, driver, slo.name)})
+    rest, change = float(np.mean(unexplained)), float(total[0])
+    share = abs(rest / change) if change else 0.0
+    fit = [check for check in network.checks if check.name.startswith(f"{slo.name}:")]
+    return [
+        *fit,
+        Check(
+            name="unexplained share",
+            passed=share <= 0.5,
+            says=f"the mechanisms leave {display.percent(share)} of the change of {slo.name} unexplained",
+        ),
+        Check(
+            name="hidden causes",
+            passed=not hidden,
+            says=f"the graph names {', '.join(hidden)} as unmeasured, which may act through these drivers"
+            if hidden
+            else "the graph names no unmeasured cause of drivers",
+        ),
+    ]
+
+
+def _terms(
+    network: Network, slo: SLO, ledger: dict[str, NDArray[np.float64]], events: float, hours: float
+) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    roles = {v.name: v.role for v in network.graph.variables}
+    units = {"events": "events", "burn": "1", "budget_hours": "h"}
+    scale = {"events": events, "burn": 1 / slo.allowed, "budget_hours": hours / slo.allowed}
+    rows = [(slo.name, quantity, units[quantity], d, roles.get(d, "")) for quantity in units for d in ledger]
+    draws = np.column_stack([scale[quantity] * values for quantity in units for values in ledger.values()])
+    return pl.DataFrame(rows, schema=["slo", "quantity", "unit", "driver", "role"], orient="row"), draws

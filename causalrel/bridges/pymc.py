@@ -1,0 +1,149 @@
+"""PyMC: rates of many units pooled, and the gate that a sampled posterior must pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from causalrel.estimates import Check
+
+Floats = NDArray[np.float64]
+
+_CHAINS = 4
+_DRAWS = 1000
+_TUNES = ((1000, 0.9), (2000, 0.95))
+_PRIOR_PRECISION = 4.0
+
+
+def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tuple[Check, ...]]:
+    """Draw the rates of bad events of units that resemble each other.
+
+    Each unit's log-odds come from one normal distribution whose mean and spread are learnt from all units (a
+    hierarchical logit), so a unit with little traffic borrows from the others. Each unit is sampled the less centred
+    the less its own events tell.
+
+    Parameters
+    ----------
+    bad, total : ndarray of float64, shape (n_units,)
+        Events of each unit; fractions are allowed, as counts divided by their dispersion are.
+    seed : int
+        Seed of the sampler.
+
+    Returns
+    -------
+    draws : ndarray of float64, shape (n_draws, n_units)
+        Rates in (0, 1).
+    checks : tuple of Check
+        The gate: r_hat, effective draws, energy, divergences, tree depth, finiteness. The draws are no answer unless
+        all passed.
+
+    References
+    ----------
+    Gelman, Carlin, Stern, Dunson, Vehtari and Rubin (2013), Bayesian Data Analysis, chapter 5; Gorinova, Moore and
+    Hoffman (2020), arXiv:1906.03028, for the partial centring.
+    """
+    import pymc as pm
+
+    rough = (bad.sum() + 0.5) / (total.sum() + 1.0)
+    share = (bad + 0.5) / (total + 1.0)
+    told = total * share * (1 - share)
+    centred = told / (told + _PRIOR_PRECISION)
+    start = float(np.log(rough / (1 - rough)))
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0.0, 1.5)
+        spread = pm.HalfNormal("spread", 1.0)
+        place = pm.Normal("place", centred * mean, spread**centred, shape=len(bad))
+        odds = start + mean + spread ** (1 - centred) * (place - centred * mean)
+        pm.Deterministic("rate", pm.math.invlogit(odds))
+        likelihood = -bad * pm.math.log1pexp(-odds) - (total - bad) * pm.math.log1pexp(odds)
+        pm.Potential("events", likelihood.sum())
+    checks: tuple[Check, ...] = ()
+    for tune, accept in _TUNES:
+        with model, _quiet():
+            trace = pm.sample(
+                _DRAWS,
+                tune=tune,
+                chains=_CHAINS,
+                target_accept=accept,
+                nuts_sampler="nutpie",
+                random_seed=seed,
+                progressbar=False,
+                compute_convergence_checks=False,
+            )
+        checks = sampler_checks(trace)
+        if all(check.passed for check in checks):
+            break
+    rates = trace["posterior"]["rate"].to_numpy().astype(np.float64)
+    return rates.reshape(-1, len(bad)), checks
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("pymc")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def sampler_checks(trace: Any) -> tuple[Check, ...]:
+    """Put a sampled posterior through the gate.
+
+    Parameters
+    ----------
+    trace : xarray.DataTree
+        Groups ``posterior`` and ``sample_stats`` as nutpie writes them.
+
+    Returns
+    -------
+    tuple of Check
+        One check a criterion.
+
+    References
+    ----------
+    Vehtari, Gelman, Simpson, Carpenter and Buerkner (2021), doi:10.1214/20-BA1221; Betancourt (2016),
+    arXiv:1604.00695.
+    """
+    import arviz as az
+
+    posterior = trace["posterior"].dataset
+    stats = trace["sample_stats"].dataset
+    finite = all(bool(np.isfinite(posterior[name].to_numpy()).all()) for name in posterior.data_vars)
+    if not finite:
+        return (Check(name="sampler finite", passed=False, says="some draws are not finite"),)
+    hat = _extreme(az.rhat(trace), np.max)
+    ess = min(_extreme(az.ess(trace, method=method), np.min) for method in ("bulk", "tail"))
+    energy = float(np.min(_values(az.bfmi(trace))))
+    total = stats["diverging"].size
+    diverging = int(stats["diverging"].sum())
+    deep = int(stats["maxdepth_reached"].sum()) / total
+    return (
+        Check(name="sampler chains agree", passed=hat <= 1.01, says=f"largest r_hat is {hat:.3f} (1.01 at most)"),
+        Check(name="sampler draws", passed=ess >= 400, says=f"least effective draws are {ess:.0f} (400 at least)"),
+        Check(name="sampler energy", passed=energy >= 0.3, says=f"least E-BFMI is {energy:.2f} (0.3 at least)"),
+        Check(
+            name="sampler divergences",
+            passed=diverging <= 0.001 * total,
+            says=f"{diverging} of {total:,} steps diverged (0 wanted, 0.1% at most)"
+            + ("; take the answer with caution" if 0 < diverging <= 0.001 * total else ""),
+        ),
+        Check(name="sampler depth", passed=deep < 0.01, says=f"{deep:.1%} of steps hit the tree depth (under 1%)"),
+    )
+
+
+def _extreme(tree: Any, pick: Any) -> float:
+    """Return the extreme value over all variables; NaN counts as infinitely bad."""
+    worst = float("inf") if pick is np.max else 0.0
+    return float(np.nan_to_num(pick(_values(tree)), nan=worst))
+
+
+def _values(tree: Any) -> Floats:
+    data = tree["posterior"].dataset if "posterior" in getattr(tree, "children", {}) else getattr(tree, "dataset", tree)
+    return np.concatenate([np.ravel(data[name].to_numpy()) for name in data.data_vars]).astype(np.float64)

@@ -1,0 +1,126 @@
+"""Surgery on graphs: marginalise a variable, and refuse what is no graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from causalrel import errors
+from causalrel.graphs import Edge, Graph, Unmeasured
+
+
+def without(graph: Graph, name: str) -> Graph:
+    """Return the graph with one variable marginalised out.
+
+    Its causes become causes of its effects; with several effects it stays as an unmeasured common cause (latent
+    projection; Evans 2016, doi:10.1111/sjos.12194).
+
+    Parameters
+    ----------
+    graph : Graph
+        Any graph.
+    name : str
+        The variable to leave out.
+
+    Returns
+    -------
+    Graph
+        A graph without it.
+
+    Examples
+    --------
+    >>> roles = {"a": "workload", "b": "engine", "c": "outcome"}
+    >>> without(Graph.from_edges([("a", "b"), ("b", "c")], roles=roles), "b").parents("c")
+    ('a',)
+    """
+    causes = [e.cause for e in graph.edges if e.effect == name]
+    effects = [e.effect for e in graph.edges if e.cause == name]
+    edges = [e for e in graph.edges if name not in (e.cause, e.effect)]
+    have = {(e.cause, e.effect) for e in edges}
+    for cause in causes:
+        for effect in effects:
+            if (cause, effect) not in have:
+                have.add((cause, effect))
+                edges.append(Edge(cause=cause, effect=effect, why=f"through {name}, which the data lack"))
+    hidden = [
+        replace(u, affects=tuple(dict.fromkeys([a for a in u.affects if a != name] + effects * (name in u.affects))))
+        for u in graph.unmeasured
+    ]
+    if len(effects) > 1:
+        hidden.append(Unmeasured(name=name, affects=tuple(effects), why="not in the data"))
+    return replace(
+        graph,
+        variables=tuple(v for v in graph.variables if v.name != name),
+        edges=tuple(edges),
+        unmeasured=tuple(u for u in hidden if len(u.affects) > 1),
+        forbidden=tuple(pair for pair in graph.forbidden if name not in pair),
+    )
+
+
+def checked(graph: Graph, path: object) -> Graph:
+    """Return the graph, or one sentence with all its faults.
+
+    Parameters
+    ----------
+    graph : Graph
+        Any graph.
+    path : object
+        What to call it in the error.
+
+    Returns
+    -------
+    Graph
+        The same graph.
+
+    Raises
+    ------
+    CausalrelError
+        For unknown variables, self-loops, duplicate or forbidden edges, edges against the roles' order, and cycles.
+
+    Examples
+    --------
+    >>> roles = {"a": "workload", "b": "engine"}
+    >>> checked(Graph.from_edges([("a", "b")], roles=roles), "typed").names
+    ('a', 'b')
+    """
+    known = {variable.name: variable for variable in graph.variables}
+    faults: list[str] = []
+    seen: set[tuple[str, str, int]] = set()
+    for edge in graph.edges:
+        label = f"edge {edge.cause} -> {edge.effect}"
+        missing = [name for name in (edge.cause, edge.effect) if name not in known]
+        faults += [f"{label} names '{m}', which is no variable{errors.did_you_mean(m, known)}" for m in missing]
+        if edge.lag < 0:
+            faults.append(f"{label} has lag {edge.lag}, and a cause never follows its effect")
+        if edge.cause == edge.effect and edge.lag == 0:
+            faults.append(f"{label} is a self-loop; give it a lag")
+        if (edge.cause, edge.effect, edge.lag) in seen:
+            faults.append(f"{label} is written twice")
+        if (edge.cause, edge.effect) in graph.forbidden:
+            faults.append(f"{label} is both stated and forbidden")
+        seen.add((edge.cause, edge.effect, edge.lag))
+        if not missing and edge.lag == 0 and known[edge.cause].tier > known[edge.effect].tier:
+            roles = known[edge.cause].role, known[edge.effect].role
+            faults.append(f"{label} goes against the causal order ({roles[0]} never causes {roles[1]} in one window)")
+    for hidden in graph.unmeasured:
+        if hidden.name in known:
+            faults.append(f"'{hidden.name}' is both a variable and unmeasured")
+        faults += [
+            f"unmeasured '{hidden.name}' affects '{a}', which is no variable{errors.did_you_mean(a, known)}"
+            for a in hidden.affects
+            if a not in known
+        ]
+    faults = faults or _cycle(graph)
+    if faults:
+        raise errors.bad_spec(path, faults)
+    return graph
+
+
+def _cycle(graph: Graph) -> list[str]:
+    import networkx as nx
+
+    try:
+        loop = nx.find_cycle(graph.to_networkx())
+    except nx.NetworkXNoCycle:
+        return []
+    walk = " -> ".join([str(loop[0][0]), *[str(step[1]) for step in loop]])
+    return [f"the edges go in a circle: {walk}; a graph within one window has none (use a lag)"]

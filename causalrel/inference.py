@@ -1,0 +1,114 @@
+"""Inference: run a network's mechanisms forward over rows, as they were or with something set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalrel.networks import Columns, Mechanism, expit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, NDArray[np.float64]]:
+    """Return what each regression leaves of its variable, per row and draw.
+
+    Feeding a residual back reproduces the row it came from (abduction; Pearl 2009, section 7.1).
+
+    Parameters
+    ----------
+    mechanisms : sequence of Mechanism
+        Causes before effects.
+    columns : mapping of str to ndarray, shape (n,)
+        The rows.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (n, n_draws)
+        Residuals on each regression's own scale.
+
+    Examples
+    --------
+    >>> residuals((), {})
+    {}
+    """
+    return {
+        m.variable.name: m.scaled(columns[m.variable.name].astype(np.float64))[:, None] - m.predictor(columns)
+        for m in mechanisms
+        if m.form == "regression"
+    }
+
+
+def produce(mechanism: Mechanism, values: Columns, residual: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return a derived variable from its parents.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+        A regression or an event rate.
+    values : mapping of str to ndarray
+        Parents, of shape (n,) or (n, n_draws).
+    residual : ndarray of float64, shape (n, n_draws), or None
+        Residual of a regression.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_draws)
+        Values, or probabilities of a bad event.
+
+    Examples
+    --------
+    >>> from causalrel.variables import Variable
+    >>> slo = Variable(name="ttft", role="outcome", kind="events")
+    >>> always = Mechanism(variable=slo, form="event-rate", draws=np.zeros((2, 1)))
+    >>> produce(always, {}, None).tolist()
+    [[0.5, 0.5]]
+    """
+    eta = mechanism.predictor(values)
+    if mechanism.form == "event-rate":
+        return expit(eta)
+    return mechanism.unscaled(eta if residual is None else eta + residual)
+
+
+def run(
+    mechanisms: Sequence[Mechanism],
+    columns: Columns,
+    left: Mapping[str, NDArray[np.float64]],
+    do: Columns,
+) -> dict[str, NDArray[Any]]:
+    """Run mechanisms over rows with some variables set.
+
+    Parameters
+    ----------
+    mechanisms : sequence of Mechanism
+        Causes before effects.
+    columns : mapping of str to ndarray, shape (n,)
+        Observed variables.
+    left : mapping of str to ndarray, shape (n, n_draws)
+        Residuals, as :func:`residuals` gives them.
+    do : mapping of str to ndarray, shape (n,)
+        Values set; they cut a variable from its causes.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Every variable; event rates hold probabilities of a bad event.
+
+    Examples
+    --------
+    >>> run((), {}, {}, {})
+    {}
+    """
+    values: dict[str, NDArray[Any]] = {}
+    for mechanism in mechanisms:
+        name = mechanism.variable.name
+        if name in do:
+            values[name] = do[name]
+        elif mechanism.form == "observed":
+            values[name] = columns[name]
+        else:
+            values[name] = produce(mechanism, values, left.get(name))
+    return values

@@ -1,0 +1,300 @@
+"""Answers: what a report asks when its reader names little, and what it was told."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from causalrel import display, errors
+from causalrel.estimates import Check, Estimate, refusal
+from causalrel.networks import Network
+from causalrel.reports import extracts
+from causalrel.windows import Windows
+
+if TYPE_CHECKING:
+    from causalrel.budgets import Budget
+
+Span = tuple[datetime | str, datetime | str]
+Level = float | int | str
+Asked = Sequence[tuple[str, Sequence[Level] | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Every answer a report is composed of, and the questions behind them.
+
+    Parameters
+    ----------
+    budget : Budget
+        What is spent and left.
+    attribution : Estimate
+        Who burnt it.
+    effects : tuple of Estimate
+        What each setting does.
+    asked : tuple of (str, levels or None)
+        What each effect was asked of.
+    scenario : Estimate
+        A forecast, or a what-if where ``do`` is not empty.
+    on : str
+        The SLO the report is about.
+    during : tuple of datetime
+        The span explained, UTC.
+    against : tuple of datetime or None
+        The span compared with; None for the default of :func:`causalrel.attribute`.
+    do : mapping of str to level
+        What the what-if sets.
+    horizon : str
+        How far ahead.
+    where : str
+        Predicate the effects are narrowed to; empty where none.
+    """
+
+    budget: Budget
+    attribution: Estimate
+    effects: tuple[Estimate, ...]
+    asked: tuple[tuple[str, tuple[Level, ...] | None], ...] = ()
+    scenario: Estimate
+    on: str
+    during: tuple[datetime, datetime]
+    against: tuple[datetime, datetime] | None = None
+    do: Mapping[str, Level]
+    horizon: str
+    where: str = ""
+
+    def named(self) -> list[tuple[str, Estimate]]:
+        """Return every estimate with its key, in the report's order."""
+        effects = [(f"effect {number}", answer) for number, answer in enumerate(self.effects, start=1)]
+        return [("attribution", self.attribution), *effects, ("scenario", self.scenario)]
+
+    def command(self, width: str, seed: int) -> str:
+        """Return a command line that asks the same of the same data, ``DATA`` left to the reader."""
+        words = ["causalrel", "report", "DATA", "--every", width, "--during", _times(self.during)]
+        if self.against is not None:
+            words += ["--against", _times(self.against)]
+        words += ["--on", self.on]
+        for of, levels in self.asked:
+            words += ["--effect", f"{of}={','.join(_text(level) for level in levels)}" if levels else of]
+        if self.where:
+            words += ["--where", self.where]
+        for name, level in self.do.items():
+            words += ["--do", f"{name}={_text(level)}"]
+        words += ["--horizon", self.horizon, "--seed", str(seed)]
+        return shlex.join([display.plain(word) for word in words])
+
+
+def gather(
+    windows: Windows,
+    network: Network,
+    *,
+    during: Span | None = None,
+    against: Span | None = None,
+    on: str | None = None,
+    effects: Asked | None = None,
+    where: str | None = None,
+    do: Mapping[str, Level] | None = None,
+    horizon: str = "7d",
+    progress: Callable[[str], None] | None = None,
+    seed: int = 0,
+) -> Answers:
+    """Ask every question of a report; a question its reader did not name is refused rather than raised.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    network : Network
+        A network fitted to them.
+    during, against, on, effects, where, do, horizon, progress, seed
+        As in :func:`causalrel.report`.
+
+    Returns
+    -------
+    Answers
+        Every answer.
+
+    Raises
+    ------
+    CausalrelError
+        When something named is unknown or cannot be asked.
+    """
+    from causalrel.attribution import attribute, parse_time
+    from causalrel.budgets import budget
+    from causalrel.effects import effect
+
+    def told(stage: str) -> None:
+        if progress is not None:
+            progress(stage)
+
+    if not network.slos:
+        raise errors.bad_question("report: the network holds no SLO", "fit a graph with an SLO as outcome")
+    told("budgets")
+    spent = budget(windows, seed=seed)
+    names = [slo.name for slo in network.slos]
+    if on is not None and on not in names:
+        raise errors.unknown_name(on, "SLO in the network", names)
+    about = on if on is not None else worst_slo(spent, names)
+    start, end = during or _recent(windows)
+    span = parse_time(start, "during"), parse_time(end, "during")
+    other = None if against is None else (parse_time(against[0], "against"), parse_time(against[1], "against"))
+    told("attribution")
+    blame = _tried(
+        lambda: attribute(windows, network, during=span, against=other, on=about, seed=seed),
+        named=during is not None or against is not None,
+        question=f"Who burnt the {about} budget?",
+        windows=windows,
+        seed=seed,
+    )
+    found = []
+    asked = effects if effects is not None else _varied(windows, network)
+    for of, levels in asked:
+        told(f"effect of {of}")
+        ask = _effect(effect, windows, network, of=of, levels=levels, on=about, where=where, seed=seed)
+        question = f"What would change in {about} if {of} were set differently?"
+        found.append(_tried(ask, named=effects is not None, question=question, windows=windows, seed=seed))
+    told("what happens next")
+    chosen = dict(do) if do is not None else best_setting(found, about)
+    return Answers(
+        budget=spent,
+        attribution=blame,
+        effects=tuple(found),
+        asked=tuple((of, tuple(levels) if levels else None) for of, levels in asked),
+        scenario=_scenario(windows, network, chosen, horizon, named=do is not None, seed=seed),
+        on=about,
+        during=span,
+        against=other,
+        do=chosen,
+        horizon=horizon,
+        where=where or "",
+    )
+
+
+def overall(answers: Sequence[Estimate]) -> str:
+    """Return one verdict of several: theirs where they agree, else bounded.
+
+    Parameters
+    ----------
+    answers : sequence of Estimate
+        At least one.
+
+    Returns
+    -------
+    str
+        ``answered``, ``bounded`` or ``refused``.
+    """
+    verdicts = {answer.verdict for answer in answers}
+    return verdicts.pop() if len(verdicts) == 1 else "bounded"
+
+
+def worst_slo(budget: Budget, names: Sequence[str]) -> str:
+    """Return the SLO with the largest share of its budget spent.
+
+    Parameters
+    ----------
+    budget : Budget
+        The budget.
+    names : sequence of str
+        SLOs to choose from.
+
+    Returns
+    -------
+    str
+        One of ``names``; the first where no event was counted.
+    """
+    rows = budget.table.filter((pl.col("unit") == "all") & pl.col("slo").is_in(list(names)))
+    rows = rows.filter(pl.col("spent").is_not_null()).sort("spent", "slo", descending=[True, False])
+    return str(rows["slo"][0]) if rows.height else names[0]
+
+
+def best_setting(effects: Sequence[Estimate], on: str) -> dict[str, Level]:
+    """Return the better level of the variable that moves the burn of an SLO most.
+
+    Parameters
+    ----------
+    effects : sequence of Estimate
+        Answers of :func:`causalrel.effect`.
+    on : str
+        The SLO.
+
+    Returns
+    -------
+    dict
+        One setting, or none where every effect is refused.
+    """
+    best: tuple[float, dict[str, Level]] = (0.0, {})
+    for answer in effects:
+        for item in extracts.contrasts(answer):
+            if item.slo == on and "burn" in item.parts:
+                mean = item.parts["burn"][0]
+                if abs(mean) > best[0]:
+                    best = abs(mean), {item.of: _number(item.level if mean < 0 else item.baseline)}
+    return best[1]
+
+
+def _number(level: str) -> Level:
+    try:
+        return float(level)
+    except ValueError:
+        return level
+
+
+def _recent(windows: Windows) -> tuple[datetime, datetime]:
+    start, end = windows.span
+    day = timedelta(days=1)
+    if end - start >= 2 * day:
+        return end - day, end
+    return end - windows.width * max(1, (end - start) // windows.width // 4), end
+
+
+def _varied(windows: Windows, network: Network) -> list[tuple[str, None]]:
+    settable = [v.name for v in network.graph.variables if v.role == "config" and v.name in windows.table.columns]
+    return [(name, None) for name in settable if windows.table[name].drop_nulls().n_unique() > 1]
+
+
+def _effect(effect: Callable[..., Estimate], windows: Windows, network: Network, **question: Any) -> Callable[[], Estimate]:
+    return lambda: effect(windows, network.graph, **question)
+
+
+def _scenario(
+    windows: Windows, network: Network, do: Mapping[str, Level], horizon: str, *, named: bool, seed: int
+) -> Estimate:
+    from causalrel.scenarios import forecast, whatif
+
+    if not do:
+        return _tried(
+            lambda: forecast(windows, network, horizon=horizon, seed=seed),
+            named=False,
+            question="How much of each budget is spent as things are?",
+            windows=windows,
+            seed=seed,
+        )
+    return _tried(
+        lambda: whatif(windows, network, do=do, horizon=horizon, seed=seed),
+        named=named,
+        question=f"How much of each budget is spent with {', '.join(do)} set differently?",
+        windows=windows,
+        seed=seed,
+    )
+
+
+def _tried(ask: Callable[[], Estimate], *, named: bool, question: str, windows: Windows, seed: int) -> Estimate:
+    """Ask; a fault of a question the reader named is raised, of a default one told as a refusal."""
+    try:
+        return ask()
+    except errors.CausalrelError as fault:
+        if named and fault.reason != "refused":
+            raise
+        check = Check(name="question", passed=False, says=fault.message)
+        return refusal(question, method="not asked", checks=[check], origin=windows.origin(seed))
+
+
+def _times(span: tuple[datetime, datetime]) -> str:
+    return ",".join(f"{time:%Y-%m-%dT%H:%M}" for time in span)
+
+
+def _text(level: Level) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)

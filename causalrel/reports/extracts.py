@@ -1,0 +1,241 @@
+"""Extracts: the numbers a reader wants from an answer, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from causalrel.estimates import Estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Probability inside every interval of a report.
+PROB = 0.9
+
+#: Mean, low and high.
+Interval = tuple[float, float, float]
+
+_LAST = {"unexplained": 1, "total": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of an attribution.
+
+    Parameters
+    ----------
+    driver, role : str
+        Whose part it is; ``unexplained`` and ``total`` have no role.
+    events, burn, budget_hours : (mean, low, high) or None
+        The part in each unit.
+    share : (mean, low, high) or None
+        The part as a share of the total; None where nothing changed.
+    """
+
+    driver: str
+    role: str
+    events: Interval | None
+    burn: Interval | None
+    budget_hours: Interval | None
+    share: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """What one level does against its baseline, for one SLO.
+
+    Parameters
+    ----------
+    slo, of, baseline, level : str
+        The contrast.
+    parts : mapping of str to (mean, low, high)
+        The difference in each quantity.
+    """
+
+    slo: str
+    of: str
+    baseline: str
+    level: str
+    parts: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """One scenario's budget.
+
+    Parameters
+    ----------
+    scenario : str
+        ``as is``, ``changed`` or ``difference``.
+    times : tuple of datetime
+        UTC, ascending.
+    spent : ndarray of float64, shape (n_draws, n_times)
+        Share of the budget used.
+    gone : float
+        Probability that the budget is used up at the last time.
+    parts : mapping of str to (mean, low, high)
+        Other quantities at the last time.
+    """
+
+    scenario: str
+    times: tuple[datetime, ...]
+    spent: NDArray[np.float64]
+    gone: float
+    parts: Mapping[str, Interval]
+
+
+def interval(values: NDArray[np.float64]) -> Interval:
+    """Return mean, low and high of draws.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_draws,)
+        Draws.
+
+    Returns
+    -------
+    tuple of float
+        Mean and the central interval of probability 0.9.
+
+    Examples
+    --------
+    >>> interval(np.array([1.0, 1.0]))
+    (1.0, 1.0, 1.0)
+    """
+    low, high = np.quantile(values, [(1 - PROB) / 2, (1 + PROB) / 2])
+    return float(values.mean()), float(low), float(high)
+
+
+def ledger(answer: Estimate, on: str | None = None) -> list[Entry]:
+    """Return an attribution by size, ``unexplained`` and ``total`` last.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.attribute` returned.
+    on : str, optional
+        The SLO; the first where not given.
+
+    Returns
+    -------
+    list of Entry
+        Empty where the answer is refused.
+    """
+    if answer.verdict == "refused" or answer.terms.is_empty():
+        return []
+    slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    found: dict[str, dict[str, Any]] = {}
+    rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
+    for row in rows.iter_rows(named=True):
+        entry = found.setdefault(row["driver"], {"role": row["role"] or ""})
+        entry[row["quantity"]] = (row["mean"], row["low"], row["high"])
+        entry.setdefault("draws", {})[row["quantity"]] = answer.draws[:, row["at"]]
+    total = found.get("total", {}).get("draws", {})
+    made = [
+        Entry(
+            driver=name,
+            role=entry["role"],
+            events=entry.get("events"),
+            burn=entry.get("burn"),
+            budget_hours=entry.get("budget_hours"),
+            share=_share(entry["draws"], total),
+        )
+        for name, entry in found.items()
+    ]
+    return sorted(made, key=lambda e: (_LAST.get(e.driver, 0), -abs((e.burn or e.events or (0, 0, 0))[0]), e.driver))
+
+
+def _share(parts: Mapping[str, NDArray[np.float64]], total: Mapping[str, NDArray[np.float64]]) -> Interval | None:
+    for quantity in ("burn", "events"):
+        if quantity in parts and quantity in total and np.abs(total[quantity]).min() > 1e-12:
+            return interval(parts[quantity] / total[quantity])
+    return None
+
+
+def contrasts(answer: Estimate) -> list[Contrast]:
+    """Return what each level does against its baseline.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.effect` returned.
+
+    Returns
+    -------
+    list of Contrast
+        Empty where the answer is refused.
+    """
+    if answer.verdict == "refused":
+        return []
+    found: dict[tuple[str, str, str, str], dict[str, Interval]] = {}
+    for row in answer.frame(PROB).iter_rows(named=True):
+        if not row["quantity"].endswith("_at"):
+            key = (row["slo"], row["of"], _text(row["baseline"]), _text(row["level"]))
+            found.setdefault(key, {})[row["quantity"]] = (row["mean"], row["low"], row["high"])
+    return [Contrast(slo=k[0], of=k[1], baseline=k[2], level=k[3], parts=parts) for k, parts in found.items()]
+
+
+def shares_at(answer: Estimate) -> list[tuple[str, str, str, str, Interval]]:
+    """Return the bad share (or value) at each level.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.effect` returned.
+
+    Returns
+    -------
+    list of (slo, of, level, quantity, interval)
+        Empty where the answer is refused.
+    """
+    if answer.verdict == "refused":
+        return []
+    rows = answer.frame(PROB).filter(pl.col("quantity").str.ends_with("_at"))
+    return [
+        (r["slo"], r["of"], _text(r["level"]), r["quantity"].removesuffix("_at"), (r["mean"], r["low"], r["high"]))
+        for r in rows.iter_rows(named=True)
+    ]
+
+
+def outlooks(answer: Estimate, on: str | None = None) -> list[Outlook]:
+    """Return each scenario of a forecast or what-if, for one SLO.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.forecast` or :func:`causalrel.whatif` returned.
+    on : str, optional
+        The SLO; the first where not given.
+
+    Returns
+    -------
+    list of Outlook
+        In the order ``as is``, ``changed``, ``difference``; empty where the answer is refused.
+    """
+    if answer.verdict == "refused":
+        return []
+    slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
+    made = []
+    for scenario in ("as is", "changed", "difference"):
+        mine = rows.filter(pl.col("scenario") == scenario)
+        spent = mine.filter(pl.col("quantity") == "spent").sort("time")
+        if spent.is_empty():
+            continue
+        draws = answer.draws[:, spent["at"].to_numpy()]
+        last = mine.filter((pl.col("quantity") != "spent") & (pl.col("time") == spent["time"][-1]))
+        parts = {r["quantity"]: (r["mean"], r["low"], r["high"]) for r in last.iter_rows(named=True)}
+        gone = float((draws[:, -1] > 1.0).mean())
+        times = tuple(spent["time"].to_list())
+        made.append(Outlook(scenario=scenario, times=times, spent=draws, gone=gone, parts=parts))
+    return made
+
+
+def _text(level: object) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)

@@ -1,0 +1,250 @@
+"""Figures: the one place that knows the plot library; colour-blind safe, told in labels as well as in colour."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from causalrel import errors
+from causalrel.estimates import Estimate
+from causalrel.graphs import Graph
+from causalrel.networks import Network
+from causalrel.reports import charts, diagrams
+from causalrel.windows import Windows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from causalrel.budgets import Budget
+
+Size = Literal["wide", "narrow"]
+
+#: Inches; a wide figure fills a column of 860 pixels, a narrow one a telephone.
+_WIDTHS: dict[Size, float] = {"wide": 8.9, "narrow": 3.8}
+
+_STYLE: dict[str, Any] = {
+    "axes.edgecolor": "#767676",
+    "axes.labelcolor": "#333333",
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "date.converter": "concise",
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "hatch.linewidth": 0.6,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "causalrel",
+    "timezone": "UTC",
+    "xtick.color": "#4d4d4d",
+    "xtick.labelsize": 8.5,
+    "ytick.color": "#4d4d4d",
+    "ytick.labelsize": 8.5,
+}
+
+_TAG = re.compile(r"<[^<>]*>")
+_FONTS = re.compile(r"'[^']*'(?:, '[^']*')*, sans-serif")
+
+
+def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = None) -> Axes:
+    """Draw a budget, an answer, a graph, a network or windows.
+
+    Parameters
+    ----------
+    x : Budget, Estimate, Graph, Network or Windows
+        What to draw. An attribution becomes bars that add up, an effect a forest, a forecast or what-if a fan, a graph
+        (or a network's) layers from workload to outcome, a budget what is left over time, windows the bad share.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure where not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on, their title the message.
+
+    Raises
+    ------
+    CausalrelError
+        When nothing is known about drawing ``x``.
+
+    Examples
+    --------
+    >>> from causalrel.graphs import Graph
+    >>> roles = {"load": "workload", "queue_s": "engine", "ttft": "outcome"}
+    >>> ax = plot(Graph.from_edges([("load", "queue_s"), ("queue_s", "ttft")], roles=roles))
+    >>> ax.get_title(loc="left")
+    'graph: 3 variables, 2 causal edges'
+    """
+    draw, inches = _drawing(x)
+    if ax is not None:
+        ax.set_title(charts.wrapped(draw(ax), 80), loc="left")
+        return ax
+    with _style():
+        figure = _figure(_WIDTHS["wide"], inches)
+        made = figure.add_subplot()
+        made.set_title(charts.wrapped(draw(made), 80), loc="left")
+    return made
+
+
+def svg(answer: Budget | Estimate | Graph, *, name: str, size: Size, **more: Any) -> str:
+    """Draw one answer of a report as an SVG element.
+
+    Parameters
+    ----------
+    answer : Budget, Estimate or Graph
+        What to draw.
+    name : str
+        Prefix of every identifier inside, unique on its page.
+    size : {"wide", "narrow"}
+        For a page column or for a telephone.
+    **more : object
+        Passed to the drawing: ``on``, ``during``, ``changes``.
+
+    Returns
+    -------
+    str
+        One ``svg`` element, the same bytes each time, without scripts, links or dates.
+
+    Examples
+    --------
+    >>> from causalrel.graphs import Graph
+    >>> graph = Graph.from_edges([("load", "ttft")], roles={"load": "workload", "ttft": "outcome"})
+    >>> svg(graph, name="g", size="wide").startswith("<svg ")
+    True
+    """
+    with _style():
+        if charts.is_budget(answer):
+            figure = _budget_figure(answer, size, **more)
+        else:
+            draw, inches = _drawing(answer, wide=size == "wide", **more)
+            figure = _figure(_WIDTHS[size], inches)
+            draw(figure.add_subplot())
+        return _element(figure, name)
+
+
+def forest_svg(rows: Sequence[charts.Row], *, xlabel: str, name: str, size: Size) -> str:
+    """Draw labelled intervals as an SVG element.
+
+    Parameters
+    ----------
+    rows : sequence of (label, mean, low, high)
+        One interval a row, from top to bottom.
+    xlabel : str
+        Axis label with its unit.
+    name : str
+        Prefix of every identifier inside.
+    size : {"wide", "narrow"}
+        For a page column or for a telephone.
+
+    Returns
+    -------
+    str
+        One ``svg`` element.
+
+    Examples
+    --------
+    >>> "batch" in forest_svg([("batch", 1.0, 0.5, 1.5)], xlabel="burn", name="f", size="narrow")
+    True
+    """
+    with _style():
+        figure = _figure(_WIDTHS[size], charts.forest_height(len(rows)))
+        charts.forest(figure.add_subplot(), rows, xlabel=xlabel, wide=size == "wide")
+        return _element(figure, name)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith(("backend", "interactive"))})
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes], str], float]:
+    """Return what draws ``x`` on axes and returns its message, and the height it wants in inches."""
+    if isinstance(x, Network):
+        x = x.graph
+    if isinstance(x, Graph):
+        layout = diagrams.arrange(x)
+        return lambda ax: diagrams.draw(ax, x, layout), layout.inches
+    if isinstance(x, Windows):
+        return lambda ax: charts.bad_share(ax, x), 3.2
+    if charts.is_budget(x):
+        return lambda ax: charts.budget_left(ax, x), 3.2
+    if not isinstance(x, Estimate):
+        raise errors.bad_question(
+            f"plot cannot draw a {type(x).__name__}", "give a Budget, Estimate, Graph, Network or Windows"
+        )
+    if x.verdict == "refused":
+        return lambda ax: charts.no_answer(ax, x), 1.2
+    if "driver" in x.terms.columns:
+        return lambda ax: charts.ledger(ax, x, wide=wide), charts.ledger_height(x)
+    if "scenario" in x.terms.columns:
+        return lambda ax: charts.fan(ax, x, on=more.get("on")), 3.4
+    rows = charts.effect_rows(x)
+    return lambda ax: charts.effect(ax, x, wide=wide), charts.forest_height(len(rows))
+
+
+def _budget_figure(
+    budget: Budget,
+    size: Size,
+    *,
+    on: str,
+    during: tuple[datetime, datetime] | None = None,
+    changes: Sequence[dict[str, Any]] = (),
+) -> Figure:
+    """Stack change events, budget left and burn over one time axis."""
+    lanes = charts.change_lanes(changes)
+    heights = [2.3, 2.0] if not lanes else [0.28 * len(lanes) + 0.15, 2.3, 2.0]
+    figure = _figure(_WIDTHS[size], sum(heights) + 0.5)
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    charts.budget_left(panels[-2], budget, wide=size == "wide")
+    charts.burn(panels[-1], budget, on=on)
+    if lanes:
+        charts.change_strip(panels[0], lanes, wide=size == "wide")
+    for panel in panels:
+        if during is not None:
+            panel.axvspan(*during, color="#d9d9d9", alpha=0.5, linewidth=0, zorder=0)
+    for panel in panels[:-1]:
+        panel.set_xlabel("")
+    return figure
+
+
+def _element(figure: Figure, name: str) -> str:
+    buffer = io.StringIO()
+    empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=empty)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
+    return _TAG.sub(lambda tag: _own(tag[0], name), text).strip()
+
+
+def _own(tag: str, name: str) -> str:
+    """Rewrite one tag: identifiers of this figure alone, sizes left to the page, the reader's own font."""
+    tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag)
+    tag = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)
+    tag = _FONTS.sub("sans-serif", tag)
+    if tag.startswith("<svg"):
+        tag = re.sub(r'\s(?:width|height)="[^"]*"', "", tag)
+        tag = tag.replace("<svg", '<svg stroke-linejoin="round" aria-hidden="true" focusable="false"', 1)
+    return tag

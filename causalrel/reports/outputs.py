@@ -1,0 +1,218 @@
+"""Outputs: any answer as text, Markdown, HTML or JSON, and written to a file in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import polars as pl
+
+from causalrel import display, errors
+from causalrel.estimates import Estimate
+from causalrel.provenance import rounded
+from causalrel.reports.tables import Kind, failed_checks, make_section, make_table
+
+Format = Literal["text", "md", "json", "html"]
+
+#: Ending of a file name to format.
+ENDINGS: dict[str, Format] = {".html": "html", ".md": "md", ".txt": "text", ".json": "json"}
+
+_MOST_ROWS = 200
+
+
+class Answer(Protocol):
+    """Anything that can be shown: every noun has a representation and a frame."""
+
+    def frame(self) -> pl.DataFrame:
+        """Return the answer as a frame."""
+        ...
+
+
+def render(answer: Answer, form: str) -> str:
+    """Write an answer in one format.
+
+    Parameters
+    ----------
+    answer : Report, Estimate, Budget, Graph or another noun
+        What to write.
+    form : {"text", "md", "json", "html"}
+        How.
+
+    Returns
+    -------
+    str
+        The whole document.
+
+    Raises
+    ------
+    CausalrelError
+        When there is no such format.
+
+    Examples
+    --------
+    >>> from causalrel.graphs import Graph
+    >>> graph = Graph.from_edges([("load", "ttft")], roles={"load": "workload", "ttft": "outcome"})
+    >>> render(graph, "md").splitlines()[0]
+    '# Graph graph v1: 2 variables, 1 edges (static)'
+    """
+    from causalrel.reports.documents import Report
+
+    if form not in ENDINGS.values():
+        raise errors.unknown_name(form, "format", ENDINGS.values())
+    if isinstance(answer, Report):
+        return {"text": answer.text, "md": answer.markdown, "json": answer.json, "html": answer.html}[form]()
+    facts = _facts(answer)
+    if form == "json":
+        said = answer.facts() if hasattr(answer, "facts") else answer.frame().to_dicts()
+        return to_json({"schema": f"causalrel/{type(answer).__name__.lower()}/1", **_as_dict(said)})
+    from causalrel.reports import pages, texts
+
+    if form == "html":
+        return pages.to_html(facts, pages.draw({"answer": answer}, facts))
+    return texts.to_text(facts) if form == "text" else texts.to_markdown(facts)
+
+
+def to_json(facts: dict[str, Any]) -> str:
+    """Write facts as JSON: keys sorted, floats at six significant digits, ASCII only.
+
+    Parameters
+    ----------
+    facts : dict
+        Nested facts.
+
+    Returns
+    -------
+    str
+        The same bytes for the same facts.
+
+    Examples
+    --------
+    >>> print(to_json({"b": 1 / 3, "a": None}))
+    {
+      "a": null,
+      "b": 0.333333
+    }
+    <BLANKLINE>
+    """
+    text = json.dumps(rounded(facts), sort_keys=True, indent=2, ensure_ascii=True, default=str, allow_nan=False)
+    return text.replace("<", "\\u003c") + "\n"
+
+
+def save_text(text: str, path: str | Path) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    text : str
+        What to write, as UTF-8.
+    path : str or pathlib.Path
+        Where; a file that exists is replaced.
+
+    Raises
+    ------
+    CausalrelError
+        When the directory does not exist or cannot be written to.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_text("a", Path(folder) / "a.txt")
+    ...     (Path(folder) / "a.txt").read_text()
+    'a'
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise errors.bad_question(f"cannot write '{target}': there is no directory '{target.parent}'", "make it first")
+    if target.is_dir():
+        raise errors.bad_question(f"cannot write '{target}': it is a directory", "name a file in it")
+    made = ""
+    try:
+        handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(made).chmod(_mode(target))
+        Path(made).replace(target)
+    except OSError as fault:
+        if made:
+            Path(made).unlink(missing_ok=True)
+        raise errors.bad_question(
+            f"cannot write '{target}': {fault.strerror or fault}", "check the directory's rights and space"
+        ) from None
+
+
+def format_of(path: str | Path) -> Format:
+    """Return the format a file name asks for.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A file name.
+
+    Returns
+    -------
+    str
+        ``text``, ``md``, ``json`` or ``html``.
+
+    Raises
+    ------
+    CausalrelError
+        When the ending is not known.
+
+    Examples
+    --------
+    >>> format_of("monday.html")
+    'html'
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in ENDINGS:
+        raise errors.bad_question(
+            f"cannot save '{path}': '{ending}' is no format of a report", f"end the name in {', '.join(ENDINGS)}"
+        )
+    return ENDINGS[ending]
+
+
+def _mode(target: Path) -> int:
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _as_dict(said: object) -> dict[str, Any]:
+    return dict(said) if isinstance(said, dict) else {"rows": said}
+
+
+def _facts(answer: Answer) -> dict[str, Any]:
+    """Return one answer as the facts of a one-section report."""
+    frame = answer.frame()
+    columns: dict[str, Kind] = {
+        name: "time" if kind.is_temporal() else "number" if kind.is_numeric() else "text"
+        for name, kind in frame.schema.items()
+    }
+    rest = f", the first {_MOST_ROWS} of {frame.height:,} rows" if frame.height > _MOST_ROWS else ""
+    table = make_table(f"{type(answer).__name__}{rest}", columns, frame.head(_MOST_ROWS).rows())
+    if isinstance(answer, Estimate):
+        says, verdict, failed = answer.question, answer.verdict, failed_checks(answer)
+        notes = [f"Method: {answer.method}.", *(f"Assumption: {text}." for text in answer.assumptions)]
+    else:
+        says, verdict, failed, notes = repr(answer).splitlines()[0], "", [], []
+    tables = [table] if frame.height else []
+    figure = "answer" if drawable(answer) else ""
+    section = make_section("answer", "Answer", [], figure=figure, tables=tables, notes=notes, failed=failed)
+    questions = [{"key": "answer", "question": says, "verdict": verdict, "failed": failed}] if verdict else []
+    empty = {"headline": "", "questions": questions, "sections": [section]}
+    return {"verdict": verdict, "title": display.plain(says), **empty}
+
+
+def drawable(answer: object) -> bool:
+    """Return whether :func:`causalrel.plot` draws this."""
+    from causalrel.graphs import Graph
+    from causalrel.reports.charts import is_budget
+
+    return isinstance(answer, Estimate | Graph) or is_budget(answer)

@@ -1,0 +1,108 @@
+"""Runs: one scenario served once, with everything that was drawn for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from causalrel import errors
+from causalrel.simulation.conditions import STEP_S, Conditions, draw_conditions
+from causalrel.simulation.engine import Served, serve
+from causalrel.simulation.scenario import Scenario, load_scenario
+from causalrel.simulation.workload import Workload, draw_workload, expected_rate
+
+_DAY = 86_400.0
+_MOST_REQUESTS = 20_000_000
+_MOST_STEPS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A scenario, what was drawn, and what became of it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The service.
+    work : Workload
+        What was asked.
+    conditions : Conditions
+        Configuration and hardware.
+    served : Served
+        What became of each request.
+    measurement : tuple of numpy.random.Generator
+        Fresh streams for the noise of quality scores and for scrapes.
+
+    Examples
+    --------
+    >>> run_scenario("llm-canary", days=0.1).conditions.gpu_count
+    8
+    """
+
+    scenario: Scenario
+    work: Workload
+    conditions: Conditions
+    served: Served
+    measurement: tuple[np.random.Generator, np.random.Generator]
+
+
+def run_scenario(name: str, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None) -> Run:
+    """Draw a scenario and serve it.
+
+    Parameters
+    ----------
+    name : str
+        A shipped scenario or a path to a YAML file.
+    days : float, optional
+        Length of the span in days; the scenario's own where left out.
+    seed : int
+        Seed of every stream of random numbers; each purpose has its own, so ``do`` moves no draw.
+    do : mapping of str to object, optional
+        Values held for the whole span.
+
+    Returns
+    -------
+    Run
+        The run, in arrays.
+
+    Raises
+    ------
+    CausalrelError
+        When the scenario, the span, the seed or ``do`` cannot be used.
+
+    Examples
+    --------
+    >>> run = run_scenario("llm-canary", days=0.1, do={"gpu_count": 4})
+    >>> run.served.end_s.shape == run.work.time_s.shape
+    True
+    """
+    scenario = load_scenario(name)
+    span_s = _check_span(scenario, days) * _DAY
+    if seed < 0:
+        raise errors.bad_question(f"seed {seed} is negative", "write a whole number from 0 on")
+    streams = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(6)]
+    arrivals, lengths, policy, hardware, quality, scrapes = streams
+    conditions = draw_conditions(scenario, span_s, do or {}, policy, hardware)
+    work = draw_workload(scenario, span_s, arrivals, lengths)
+    if work.time_s.size == 0:
+        raise errors.bad_question(f"no request arrives in {span_s:g} seconds of '{name}'", "simulate a longer span")
+    served = serve(scenario, work, conditions)
+    return Run(scenario=scenario, work=work, conditions=conditions, served=served, measurement=(quality, scrapes))
+
+
+def _check_span(scenario: Scenario, days: float | None) -> float:
+    span = scenario.days if days is None else days
+    if not (math.isfinite(span) and 0 < span <= 3660):
+        raise errors.bad_question(f"a span of {span} days cannot be simulated", "write days between 0 and 3660")
+    ends = np.linspace(0.0, span * _DAY, 257)
+    requests = float(expected_rate(scenario, ends).mean()) * span * _DAY
+    steps = span * _DAY / STEP_S * len(scenario.fleet.nodes)
+    if not requests <= _MOST_REQUESTS or steps > _MOST_STEPS:
+        raise errors.over_limit(
+            f"{span:g} days of '{scenario.scenario}' are about {requests:,.0f} requests, more than a run holds",
+            "simulate fewer days or a smaller fleet",
+        )
+    return span

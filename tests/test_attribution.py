@@ -1,0 +1,108 @@
+"""Attribution: sums that close, the planted cause first, spans that make sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import serving_graph, serving_world
+
+import causalrel as cr
+from causalrel.attribution import _paired, _shapley
+
+BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
+
+
+@pytest.fixture(scope="module")
+def asked():
+    windows, _ = serving_world(5)
+    return windows, cr.fit(windows, serving_graph())
+
+
+def ledger(answer, quantity="burn"):
+    part = answer.select(quantity=quantity)
+    return dict(zip(part.terms["driver"], part.draws.T, strict=True))
+
+
+@pytest.mark.parametrize("quantity", ["events", "burn", "budget_hours"])
+def test_every_draw_adds_up_to_the_observed_change(asked, quantity) -> None:
+    parts = ledger(cr.attribute(*asked, during=BAD), quantity)
+    total = parts.pop("total")
+    assert np.abs(sum(parts.values()) - total).max() < 1e-9 * max(1, np.abs(total).max())
+    assert np.ptp(total) == 0
+
+
+def test_total_is_the_exact_change_of_burn(asked) -> None:
+    windows, network = asked
+    during, against = BAD, ("2026-02-10T00:00", "2026-02-12T00:00")
+    answer = cr.attribute(windows, network, during=during, against=against, on="ttft")
+    burns = []
+    for span in (during, against):
+        rows = windows.during(*(cr.attribution.parse_time(t, "t") for t in span))
+        burns.append(rows["ttft.bad"].sum() / rows["ttft.total"].sum() / 0.05)
+    assert ledger(answer)["total"][0] == pytest.approx(burns[0] - burns[1], abs=1e-12)
+
+
+def test_the_planted_cause_explains_most(asked) -> None:
+    parts = ledger(cr.attribute(*asked, during=BAD))
+    total = parts.pop("total")[0]
+    biggest = max(parts, key=lambda name: abs(parts[name].mean()))
+    assert biggest == "sm_clock_mhz"
+    assert parts[biggest].mean() / total > 0.6
+
+
+def test_roles_are_carried_for_sums_by_role(asked) -> None:
+    terms = cr.attribute(*asked, during=BAD).terms
+    roles = dict(zip(terms["driver"], terms["role"], strict=True))
+    assert roles["sm_clock_mhz"] == "hardware"
+    assert roles["unexplained"] == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ({"during": ("2026-03-01", "2026-03-02")}, "lies outside the data"),
+        ({"during": ("2026-02-12", "2026-02-11")}, "ends before it starts"),
+        ({"during": ("2026-02-12T00:00", "2026-02-12T01:00")}, "holds 2 complete windows and 3 are the least"),
+        ({"during": BAD, "against": ("2026-02-15T00:00", "2026-02-15T12:00")}, "overlap"),
+        ({"during": ("monday", "tuesday")}, "'monday' is not a time"),
+        ({"during": BAD, "on": "ttff"}, "did you mean 'ttft'"),
+    ],
+)
+def test_bad_span_gets_one_sentence(asked, question, says) -> None:
+    with pytest.raises(cr.CausalrelError, match=says) as caught:
+        cr.attribute(*asked, **question)
+    assert "\n" not in caught.value.message
+
+
+@given(
+    st.lists(st.floats(0.5, 50), min_size=1, max_size=12), st.lists(st.floats(0.5, 50), min_size=1, max_size=12)
+)
+@settings(max_examples=100, deadline=None)
+def test_pairing_keeps_both_margins(now, before) -> None:
+    left, right, mass = _paired(np.array(now), np.array(before))
+    assert np.allclose(np.bincount(left, mass, len(now)), np.array(now) / sum(now))
+    assert np.allclose(np.bincount(right, mass, len(before)), np.array(before) / sum(before))
+
+
+def test_shapley_of_an_additive_and_of_an_interacting_game() -> None:
+    worths = {"a": 1.0, "b": 2.0, "c": -0.5}
+    rng = np.random.default_rng(0)
+    additive = _shapley(lambda s: np.array([sum((worths[n] for n in s), 0.0)]), list(worths), rng)
+    assert {n: v[0] for n, v in additive.items()} == pytest.approx(worths)
+    both = _shapley(lambda s: np.array([float({"a", "b"} <= s)]), ["a", "b", "c"], rng)
+    assert [both[n][0] for n in "abc"] == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_sampled_orders_agree_with_all_orders() -> None:
+    names = [f"d{i}" for i in range(12)]
+    pull = {n: i - 5.0 for i, n in enumerate(names)}
+
+    def worth(chosen):
+        return np.array([sum(pull[n] for n in chosen) + float({"d0", "d1"} <= chosen)])
+
+    sampled = _shapley(worth, names, np.random.default_rng(0))
+    assert sum(v[0] for v in sampled.values()) == pytest.approx(sum(pull.values()) + 1)
+    assert sampled["d5"][0] == pytest.approx(0.0)
+    assert sampled["d0"][0] == pytest.approx(-4.5, abs=0.25)

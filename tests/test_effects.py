@@ -1,0 +1,144 @@
+"""Effects: the truth inside, the naive answer outside, and no answer where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from worlds import EDGES, ROLES, serving_graph, serving_world
+
+import causalrel as cr
+
+
+@pytest.fixture(scope="module")
+def world():
+    return serving_world(3)
+
+
+def ask(windows, graph=None, **question):
+    return cr.effect(windows, graph or serving_graph(), **{"of": "batch_size", "on": "ttft", **question})
+
+
+def test_truth_is_inside_and_naive_is_far_outside(world) -> None:
+    windows, truth = world
+    answer = ask(windows, levels=(4, 8))
+    burn = answer.select(quantity="burn").frame(prob=0.95).row(0, named=True)
+    shares = windows.table.group_by("batch_size").agg(pl.col("ttft.bad").sum() / pl.col("ttft.total").sum())
+    naive = float(shares.sort("batch_size")["ttft.bad"].diff()[-1]) / 0.05
+    assert answer.verdict == "answered"
+    assert burn["low"] <= truth <= burn["high"]
+    assert not burn["low"] <= naive <= burn["high"]
+
+
+def test_units_agree_with_each_other(world) -> None:
+    windows, _ = world
+    answer = ask(windows, levels=(4, 8))
+    share, burn, hours = (answer.select(quantity=q).draws[:, 0] for q in ("bad_share", "burn", "budget_hours"))
+    at = answer.select(quantity="bad_share_at").draws
+    assert np.allclose(burn, share / 0.05)
+    assert np.allclose(hours, burn * 28 * 24)
+    assert np.allclose(at[:, 1] - at[:, 0], share)
+    events = windows.table["ttft.total"].sum() * 4
+    assert np.allclose(answer.select(quantity="events").draws[:, 0], share * events)
+
+
+def test_same_seed_same_facts_and_swapped_levels_swap_the_sign(world) -> None:
+    windows, _ = world
+    assert ask(windows, levels=(4, 8)).facts() == ask(windows, levels=(4, 8)).facts()
+    there = ask(windows, levels=(4, 8)).select(quantity="burn").draws.mean()
+    back = ask(windows, levels=(8, 4)).select(quantity="burn").draws.mean()
+    assert there == pytest.approx(-back, rel=0.05)
+
+
+def test_row_order_does_not_matter(world) -> None:
+    windows, _ = world
+    shuffled = replace(windows, table=windows.table.sample(fraction=1.0, shuffle=True, seed=1))
+    one, two = (ask(w, levels=(4, 8)).select(quantity="burn").draws.mean() for w in (windows, shuffled))
+    assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_a_hidden_confounder_is_refused(world) -> None:
+    windows, _ = world
+    graph = cr.Graph.from_edges(EDGES, roles=ROLES, unmeasured={"skill": ["batch_size", "ttft"]})
+    answer = ask(windows, graph)
+    assert answer.verdict == "refused"
+    assert "skill stays open" in answer.why
+    assert answer.frame().height == 0
+
+
+def test_a_level_never_seen_is_refused(world) -> None:
+    answer = ask(world[0], levels=(4, 64))
+    assert answer.verdict == "refused"
+    assert "was never 64; seen: 4, 8" in answer.why
+
+
+def test_no_variation_is_refused(world) -> None:
+    windows, _ = world
+    answer = ask(replace(windows, table=windows.table.with_columns(batch_size=pl.lit(4))), levels=(4, 8))
+    assert answer.verdict == "refused"
+    assert "always 4" in answer.why
+
+
+def test_one_switch_for_everybody_is_refused(world) -> None:
+    windows, _ = world
+    middle = windows.span[0] + (windows.span[1] - windows.span[0]) / 2
+    once = windows.table.with_columns(batch_size=pl.when(pl.col("time") < middle).then(4).otherwise(8))
+    answer = ask(replace(windows, table=once), levels=(4, 8))
+    assert answer.verdict == "refused"
+    assert "2 separate changes" in answer.why
+
+
+def test_levels_without_overlap_are_refused(world) -> None:
+    windows, _ = world
+    split = windows.table.with_columns(batch_size=pl.when(pl.col("load") > 2).then(8).otherwise(4))
+    answer = ask(replace(windows, table=split), levels=(4, 8))
+    assert answer.verdict == "refused"
+    assert "could have had any of the levels" in answer.why
+
+
+def test_zero_bad_events_give_an_upper_bound(world) -> None:
+    windows, _ = world
+    none = replace(windows, table=windows.table.with_columns(pl.lit(0, dtype=pl.Int64).alias("ttft.bad")))
+    burn = ask(none, levels=(4, 8)).select(quantity="burn").frame().row(0, named=True)
+    assert burn["low"] < 0 < burn["high"]
+    assert burn["high"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ({"of": "ttft", "on": "queue_s"}, "role outcome, which nobody can set"),
+        ({"of": "load"}, "role workload, which nobody can set"),
+        ({"of": "bacth_size"}, "did you mean 'batch_size'"),
+        ({"on": "load"}, "no outcome"),
+        ({"levels": (4, 4)}, "not two or more different ones"),
+        ({"levels": (4, "many")}, "not a number"),
+        ({"where": "load > 1e9"}, "no window meets"),
+        ({"where": "loda > 1"}, "did you mean 'load'"),
+    ],
+)
+def test_bad_question_gets_one_sentence(world, question, says) -> None:
+    with pytest.raises(cr.CausalrelError, match=says) as caught:
+        ask(world[0], **question)
+    assert "\n" not in caught.value.message
+
+
+def test_numeric_outcome_is_answered_in_its_unit(world) -> None:
+    answer = ask(world[0], on="queue_s", levels=(4, 8))
+    row = answer.select(quantity="value").frame().row(0, named=True)
+    assert row["unit"] == "s"
+    assert row["high"] < 0
+
+
+def test_column_names_dowhy_writes_into_mean_nothing(world) -> None:
+    windows, truth = world
+    hostile = {"load": "propensity_score", "queue_s": "I(x) [1]"}
+    table = windows.table.rename(hostile)
+    variables = tuple(replace(v, name=hostile.get(v.name, v.name)) for v in windows.variables)
+    edges = [tuple(hostile.get(name, name) for name in edge) for edge in EDGES]
+    graph = cr.Graph.from_edges(edges, roles={hostile.get(n, n): r for n, r in ROLES.items()})
+    made = ask(replace(windows, table=table, variables=variables), graph, levels=(4, 8))
+    plain = ask(windows, levels=(4, 8))
+    assert np.allclose(made.draws, plain.draws)

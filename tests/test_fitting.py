@@ -1,0 +1,65 @@
+"""Fitting: one mechanism a variable, the same with the same seed, refused where data are too few."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from worlds import EDGES, ROLES, serving_graph, serving_world
+
+import causalrel as cr
+
+
+def test_forms_follow_roles() -> None:
+    windows, _ = serving_world()
+    network = cr.fit(windows, serving_graph())
+    forms = {m.variable.name: m.form for m in network.mechanisms}
+    assert forms == {
+        "load": "observed",
+        "sm_clock_mhz": "observed",
+        "batch_size": "observed",
+        "queue_s": "regression",
+        "ttft": "event-rate",
+    }
+    assert network.mechanism("ttft").explained > 0.4
+
+
+def test_same_seed_same_draws_and_another_seed_others() -> None:
+    windows, _ = serving_world()
+    one, two, other = (cr.fit(windows, serving_graph(), seed=seed).mechanism("ttft").draws for seed in (0, 0, 1))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+def test_variable_the_windows_lack_is_named_with_the_remedy() -> None:
+    windows, _ = serving_world()
+    graph = cr.Graph.from_edges([*EDGES, ("kv_usage", "ttft")], roles={**ROLES, "kv_usage": "engine"})
+    with pytest.raises(cr.CausalrelError, match=r"has kv_usage, which the windows lack; marginalise"):
+        cr.fit(windows, graph)
+    assert cr.fit(windows, graph.project(windows.names)).mechanism("ttft").parents
+
+
+def test_lagged_graph_is_refused() -> None:
+    windows, _ = serving_world()
+    with pytest.raises(cr.CausalrelError, match="lagged edges"):
+        cr.fit(windows, cr.Graph.from_edges([*EDGES, ("queue_s", "ttft", 1)], roles=ROLES))
+
+
+def test_too_few_windows_are_refused_with_the_count() -> None:
+    windows, _ = serving_world()
+    few = replace(windows, table=windows.table.head(20))
+    with pytest.raises(cr.CausalrelError, match=r"coefficients need \d+ complete windows and there are 20"):
+        cr.fit(few, serving_graph())
+
+
+def test_gaps_and_constant_causes_are_told_not_fatal() -> None:
+    windows, _ = serving_world()
+    gap = pl.when(pl.int_range(pl.len()) % 7 == 0).then(None)
+    table = windows.table.with_columns(
+        gap.otherwise(pl.col("queue_s")).alias("queue_s"), pl.lit(1980.0).alias("sm_clock_mhz")
+    )
+    network = cr.fit(replace(windows, table=table), serving_graph())
+    assert "sm_clock_mhz" not in network.mechanism("ttft").parents
+    assert any("sm_clock_mhz never varied" in check.says for check in network.checks)
