@@ -185,8 +185,8 @@ def _slo(windows: Windows, network: Network, span: tuple[datetime, datetime], on
     rows = windows.during(*span)
 
     def burn(slo: SLO) -> float:
-        total = rows[f"{slo.name}.total"].sum() or 0
-        return float(rows[f"{slo.name}.bad"].sum() or 0) / total / slo.allowed if total else 0.0
+        bad, total = (float(rows[f"{slo.name}.{part}"].sum() or 0) for part in ("bad", "total"))
+        return bad / total / slo.allowed if total else 0.0
 
     return max(known.values(), key=burn)
 
@@ -215,6 +215,13 @@ def _rows(
                 f"attribute: the span {which} holds {count} complete windows and {_FEWEST} are the least",
                 "name a longer span or narrower windows",
             )
+    shared = np.isin(columns["unit"][now], columns["unit"][before]).mean()
+    if shared < 0.5:
+        raise errors.refused(
+            "the attribution",
+            f"{display.percent(float(shared))} of the windows in the span are of units that the span compared with "
+            "holds too, so a change would be a change of units",
+        )
     clock = (time - time.astype("datetime64[D]")).astype(np.int64)
     order = np.lexsort((columns["step"], clock, columns["unit"]))
     picked = [{name: column[order][mask[order]] for name, column in columns.items()} for mask in (now, before)]

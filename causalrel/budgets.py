@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from causalrel.windows import Windows
 
 _DRAWS = 4000
+_COVERED = 0.95
+_WILD = 10.0
+_BLOCKS = 8
 _LEDGER = {
     "slo": pl.String,
     "tier": pl.String,
@@ -179,7 +182,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
             f"choose a time after {display.when(windows.span[0])}",
         )
     ledger = _ledger(counts, windows.slos)
-    coverage = tuple(_coverage(windows, counts, slo, end) for slo in windows.slos)
+    coverage = _coverage(windows, counts, end)
     burns = _burns(windows, counts, ledger, coverage, pooled=pooled, seed=seed)
     return Budget(
         table=_with_burns(ledger, burns),
@@ -263,15 +266,21 @@ def _timeline(counts: pl.DataFrame, slos: tuple[SLO, ...]) -> pl.DataFrame:
     return pl.concat(made)
 
 
-def _coverage(windows: Windows, counts: pl.DataFrame, slo: SLO, end: datetime) -> Check:
-    start, stop = slo_window(slo, end)
-    seen = counts.filter((pl.col("slo") == slo.name) & pl.col("total").is_not_null())["time"].n_unique() * windows.width
-    until = min(stop, end) - start
-    full = seen >= 0.95 * until
-    says = f"the data cover {display.length(seen)} of the {display.length(until)} of {slo.name}'s time window so far"
-    return Check(
-        name=f"coverage {slo.name}", passed=full, says=says + ("" if full else "; the budget is of that part alone")
-    )
+def _coverage(windows: Windows, counts: pl.DataFrame, end: datetime) -> tuple[Check, ...]:
+    """Say how much of each time window the data cover, SLOs that agree in one sentence."""
+    said: dict[tuple[timedelta, timedelta], list[str]] = {}
+    for slo in windows.slos:
+        start, stop = slo_window(slo, end)
+        seen = counts.filter((pl.col("slo") == slo.name) & pl.col("total").is_not_null())["time"].n_unique()
+        said.setdefault((seen * windows.width, min(stop, end) - start), []).append(slo.name)
+    made = []
+    for (seen_for, until), names in said.items():
+        full = seen_for >= _COVERED * until
+        says = f"the data cover {display.length(seen_for)} of {display.length(until)} of {', '.join(names)}"
+        made.append(
+            Check(name="coverage", passed=full, says=says + ("" if full else "; the budget is of that part alone"))
+        )
+    return tuple(made)
 
 
 def _burns(
@@ -326,16 +335,15 @@ def _dispersion(counts: pl.DataFrame, windows: Windows, slo: str, unit: str) -> 
     for width in sorted({windows.width, timedelta(hours=1), timedelta(days=1)}):
         if width < windows.width:
             continue
-        blocks = mine.group_by(pl.col("time").dt.epoch("us") // (width // timedelta(microseconds=1))).agg(
-            pl.col("total", "bad").sum()
-        )
+        block = pl.col("time").dt.epoch("us") // (width // timedelta(microseconds=1))
+        blocks = mine.group_by(block).agg(pl.col("total", "bad").sum()).sort("time")
         worst = max(worst, _pearson(blocks["bad"].to_numpy(), blocks["total"].to_numpy()))
     return worst
 
 
 def _pearson(bad: NDArray[np.int64], total: NDArray[np.int64]) -> float:
     share = bad.sum() / max(total.sum(), 1)
-    if len(bad) < 8 or share in (0.0, 1.0):
+    if len(bad) < _BLOCKS or share in (0.0, 1.0):
         return 1.0
     return float(np.sum((bad - total * share) ** 2 / total) / (share * (1 - share)) / (len(bad) - 1))
 
@@ -349,7 +357,7 @@ def _scatter_checks(rows: pl.DataFrame, scatter: NDArray[np.float64]) -> Iterato
             )
             yield Check(
                 name=f"dispersion {name}",
-                passed=bool(factor < 10),
+                passed=bool(factor < _WILD),
                 says=says + ("" if factor == 1 else "; its interval was widened for it"),
             )
 

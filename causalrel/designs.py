@@ -32,7 +32,42 @@ _FEWEST_A_TERM = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Rows ready for the regression: treatment code, design of what is held fixed, outcome, groups."""
+    """Rows ready for the regression.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n,)
+        The rows.
+    code : ndarray of int64, shape (n,), or None
+        Index of each row's level; None for a continuous treatment.
+    term : Term
+        How the treatment enters.
+    treat : ndarray, shape (n,)
+        Values the term takes.
+    terms : tuple of Term
+        What is held fixed.
+    bad, total : ndarray of float64, shape (n,)
+        Event counts; ``total`` is None for a numeric outcome, which ``bad`` then holds.
+    groups : ndarray of int64, shape (n,)
+        Rows of different groups are independent.
+    block : int
+        Windows a time block; 0 where groups are units.
+    by_unit : bool
+        Whether the treatment mostly differs between units rather than within them.
+    assignments : int
+        Independent settings of the treatment.
+    supported : ndarray of bool, shape (n,)
+        Rows that could have had any of the levels.
+    unit_effects : bool
+        Whether each unit gets its own intercept.
+    crossed : bool
+        Whether what is held fixed is crossed with the treatment.
+
+    Examples
+    --------
+    >>> Design.__name__
+    'Design'
+    """
 
     columns: Mapping[str, NDArray[Any]]
     code: NDArray[np.int64] | None
@@ -53,6 +88,34 @@ class Design:
 def make_design(
     windows: Windows, variable: Variable, on: str, fixed: Sequence[str], levels: tuple[Level, ...]
 ) -> Design:
+    """Prepare rows, what is held fixed, and groups for one treatment.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    variable : Variable
+        The treatment.
+    on : str
+        An SLO or a numeric outcome.
+    fixed : sequence of str
+        What is held fixed.
+    levels : tuple of level
+        Levels asked about, all of them seen.
+
+    Returns
+    -------
+    Design
+        The rows; of a treatment with few values only those at the levels.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> data.by_unit, data.total is None
+    (False, False)
+    """
     slo = on in {item.name for item in windows.slos}
     columns, _ = rows_of(windows, [variable.name, *fixed, on])
     values = columns[variable.name]
@@ -146,6 +209,33 @@ def _supported(
 
 
 def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]]:
+    """Tell whether a design can answer: overlap, independent assignments, independent blocks.
+
+    Answered where at least 80 % of the events fell where any level could have been, there were six assignments and four
+    blocks of the rarest level; refused below 20 %, or where one switch of everybody is all there is; else bounded.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    levels : tuple of level
+        Levels asked about.
+
+    Returns
+    -------
+    verdict : {"answered", "bounded", "refused"}
+        What the design allows.
+    checks : list of Check
+        With the figures.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> judge(data, (4.0, 8.0))[0]
+    'answered'
+    """
     weight = np.ones(len(data.bad)) if data.total is None else data.total
     share = float(weight[data.supported].sum() / weight.sum())
     overlap = Check(
@@ -177,6 +267,30 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
 
 
 def matrix(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the regression's design with the treatment set.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows wanted.
+    treat : ndarray, shape (m,)
+        Value of the treatment in each.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, k)
+        Intercept, treatment, what is held fixed, their products, unit intercepts.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> matrix(data, np.arange(2), data.treat[:2]).shape[0]
+    2
+    """
     treated = data.term.columns(treat)
     held = [term.columns(data.columns[term.name][rows]) for term in data.terms]
     crossed = [
@@ -193,6 +307,35 @@ def matrix(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray
 
 
 def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients:
+    """Fit the outcome on the design, with a covariance clustered by its groups.
+
+    Degrees of freedom follow the scarcer of groups and assignments.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows used.
+
+    Returns
+    -------
+    Coefficients
+        The fit.
+
+    Raises
+    ------
+    CausalrelError
+        When there are fewer rows than coefficients.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> regress(data, np.arange(len(data.bad))).freedom > 5
+    True
+    """
     x = matrix(data, rows, data.treat[rows])
     if len(rows) < x.shape[1] + 2:
         raise errors.refused("the effect", f"{x.shape[1]} coefficients need more than {len(rows)} windows")

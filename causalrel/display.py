@@ -17,7 +17,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|!])")
 
 
 def plain(value: object) -> str:
-    """Return one line of text without control, escape or direction-changing characters.
+    r"""Return one line of text without control, escape or direction-changing characters.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def plain(value: object) -> str:
 
     Examples
     --------
-    >>> plain("a\\x1b[2Jb")
+    >>> plain("a\x1b[2Jb")
     'a[2Jb'
     """
     return _CONTROL.sub("", str(value).replace("\n", " ").replace("\t", " "))

@@ -64,7 +64,7 @@ def effect(
     Returns
     -------
     Estimate
-        Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities are differences ``bad_share``,
+        Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities: differences ``bad_share``,
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
         ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Refused where the graph does not
         identify it, a level was never seen, levels never overlap, or it switched too rarely.
@@ -269,10 +269,8 @@ def _in_budget_units(
 
     if on in {slo.name for slo in windows.slos}:
         slo = windows.slo(on)
-        start, end = windows.table["time"].min(), windows.table["time"].max()
-        assert end is not None
-        assert start is not None
-        span = (end - start + windows.width).total_seconds()  # type: ignore[operator]
+        start, end = windows.span
+        span = (end - start).total_seconds()
         hours = slo.period.total_seconds() / 3600
         events = float(windows.table[f"{on}.total"].sum()) / span * 3600 * hours
         for level in levels[1:]:

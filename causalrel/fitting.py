@@ -174,12 +174,14 @@ def _mechanism(
         )
     x = np.column_stack([np.ones(kept.height), *[term.columns(columns[term.name]) for term in terms]])
     shape = _shape(variable, columns, name in slos)
-    y, bad, total = shape.scaled(columns[name]) if name not in slos else None, None, None
-    if name in slos:
-        bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
-    first = _regress(x, y, bad, total, np.arange(len(x)))
-    groups, length = time_groups(columns["step"], first.residuals)
-    fitted = _regress(x, y, bad, total, groups)
+
+    def regress(groups: NDArray[np.int64]) -> Coefficients:
+        if name in slos:
+            return fit_rate(x, columns[f"{name}.bad"], columns[f"{name}.total"], groups)
+        return fit_line(x, shape.scaled(columns[name]), groups)
+
+    groups, length = time_groups(columns["step"], regress(np.arange(len(x))).residuals)
+    fitted = regress(groups)
     count = int(groups.max()) + 1
     said.append(
         Check(
@@ -224,17 +226,3 @@ def _terms(
             continue
         terms.append(make_term(parent, values, category=windows.variable(parent).kind == "category"))
     return tuple(terms), said
-
-
-def _regress(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64] | None,
-    bad: NDArray[np.float64] | None,
-    total: NDArray[np.float64] | None,
-    groups: NDArray[np.int64],
-) -> Coefficients:
-    if y is not None:
-        return fit_line(x, y, groups)
-    assert bad is not None
-    assert total is not None
-    return fit_rate(x, bad, total, groups)

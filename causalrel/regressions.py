@@ -39,7 +39,7 @@ class Coefficients:
     Examples
     --------
     >>> x, y = np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 4.0])
-    >>> float(fit_line(x, y, np.arange(4)).mean[0])
+    >>> round(float(fit_line(x, y, np.arange(4)).mean[0]), 6)
     2.5
     """
 
@@ -127,7 +127,7 @@ def fit_rate(
             break
         value = new
     p = expit(x @ beta)
-    bread = np.linalg.inv(_information(x_all, np.append(total * p * (1 - p), 0.25), penalty))
+    bread = _inverse(_information(x_all, np.append(total * p * (1 - p), 0.25), penalty))
     pearson = (bad - total * p) / np.sqrt(np.maximum(total * p * (1 - p), 1e-12))
     dispersion = float((pearson**2).sum() / max(1, len(bad) - x.shape[1]))
     cov = _floored(_sandwich(bread, x * (bad - total * p)[:, None], groups), bread)
@@ -174,10 +174,10 @@ def fit_line(
     penalty = np.full(x.shape[1], 1e-6)
     penalty[0] = 0.0
     information = _information(x, np.ones(len(y)), penalty)
-    beta = np.linalg.solve(information, x.T @ y)
+    beta = np.asarray(np.linalg.solve(information, x.T @ y), dtype=np.float64)
     residuals = y - x @ beta
     variance = float((residuals**2).sum() / max(1, len(y) - x.shape[1]))
-    bread = np.linalg.inv(information)
+    bread = _inverse(information)
     cov = _floored(_sandwich(bread, x * residuals[:, None], groups), bread * variance)
     spread = float(((y - y.mean()) ** 2).sum())
     return Coefficients(
@@ -255,7 +255,7 @@ def time_groups(
     """
     start = int(step.min())
     span = int(step.max()) - start + 1
-    series = np.bincount(step - start, weights=residuals, minlength=span)
+    series = np.bincount(step - start, weights=residuals, minlength=span).astype(np.float64)
     length = max(at_least, int(np.ceil(4 * memory(series))))
     length = max(1, min(length, span // 10))
     return ((step - start) // length).astype(np.int64), length
@@ -291,18 +291,22 @@ def _sandwich(
 
 
 def _floored(cov: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio = np.sqrt(np.maximum(1.0, np.diag(least) / np.maximum(np.diag(cov), 1e-300)))
-    if ratio.max() > 1e3:
+    """Return a covariance no variance of which is below the least one."""
+    missing = np.maximum(0.0, np.diag(least) - np.diag(cov))
+    if (missing > 0).all():
         return least
-    made: NDArray[np.float64] = cov * ratio[:, None] * ratio[None, :]
+    made: NDArray[np.float64] = cov + np.diag(missing)
     return made
 
 
 def _root(cov: NDArray[np.float64]) -> NDArray[np.float64]:
     size = np.sqrt(np.maximum(np.diag(cov), 1e-300))
     scaled = cov / size[:, None] / size[None, :]
-    made: NDArray[np.float64] = np.linalg.cholesky(scaled + 1e-8 * np.eye(len(cov))) * size[:, None]
-    return made
+    return np.asarray(np.linalg.cholesky(scaled + 1e-8 * np.eye(len(cov))), dtype=np.float64) * size[:, None]
+
+
+def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 def _freedom(groups: NDArray[np.int64]) -> float:

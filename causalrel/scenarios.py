@@ -194,7 +194,7 @@ def _past(windows: Windows, network: Network, horizon: timedelta, also: tuple[st
                 "ask for a horizon within the SLO's period",
             )
     mechanisms = network.causes([*(slo.name for slo in slos), *also])
-    columns, kept = rows_of(windows, [m.variable.name for m in mechanisms])
+    columns, _ = rows_of(windows, [m.variable.name for m in mechanisms])
     start, end = windows.span
     per_day = timedelta(days=1) // windows.width
     last = int(end.timestamp() // windows.width.total_seconds())
@@ -205,6 +205,13 @@ def _past(windows: Windows, network: Network, horizon: timedelta, also: tuple[st
             "the forecast", f"it draws whole past days, and the windows hold {days} of them; two are the least"
         )
     inside = ago < days
+    lasting = np.isin(columns["unit"][inside], columns["unit"][ago < 1]).mean() if inside.any() else 0.0
+    if lasting < 0.5:
+        raise errors.refused(
+            "the forecast",
+            f"{display.percent(float(lasting))} of the windows are of units seen on the last day, so the days to come "
+            "are those of other units",
+        )
     columns = {name: column[inside] for name, column in columns.items()}
     return _Past(
         columns=columns,
@@ -387,5 +394,5 @@ def _assumptions(network: Network) -> tuple[str, ...]:
         f"graph {network.graph.name} (version {network.graph.version}) is right",
         "the days to come resemble the days seen, in workload, traffic and what the mechanisms miss",
         "configuration and hardware stay as last seen unless set, bad hardware included",
-        "the budget is that of the period ending at the horizon, over the part of it that the data and the forecast cover",
+        "the budget is that of the period ending at the horizon, as far as data and forecast cover it",
     )

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from causalrel import display, errors, expressions, shipped
-from causalrel.provenance import fingerprint
 from causalrel.openslo import Document, Indicator, IndicatorSpec, Metric, Objective, TimeWindow, sort_document
+from causalrel.provenance import fingerprint
 
 Dimension = Literal["latency", "availability", "quality", "cost", "energy", "qoe", "fairness"]
 

@@ -23,8 +23,8 @@ def hill_climb(
 ) -> tuple[frozenset[Pair], frozenset[frozenset[str]]]:
     """Search a graph with the best BIC by greedy steps.
 
-    Names become ``x0``, ``x1``, ... on the way, and each call gets its own knowledge object, which pgmpy's search writes
-    into. Every column must be in a tier.
+    Names become ``x0``, ``x1``, ... on the way, and each call gets its own knowledge object, into which pgmpy's search
+    writes. Every column must be in a tier.
 
     Parameters
     ----------

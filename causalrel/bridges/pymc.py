@@ -17,7 +17,6 @@ Floats = NDArray[np.float64]
 _CHAINS = 4
 _DRAWS = 1000
 _TUNES = ((1000, 0.9), (2000, 0.95))
-_PRIOR_PRECISION = 4.0
 
 
 def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tuple[Check, ...]]:
@@ -25,7 +24,7 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
 
     Each unit's log-odds come from one normal distribution whose mean and spread are learnt from all units (a
     hierarchical logit), so a unit with little traffic borrows from the others. Each unit is sampled the less centred
-    the less its own events tell.
+    the less its own events tell it apart from the others.
 
     Parameters
     ----------
@@ -45,14 +44,13 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
     References
     ----------
     Gelman, Carlin, Stern, Dunson, Vehtari and Rubin (2013), Bayesian Data Analysis, chapter 5; Gorinova, Moore and
-    Hoffman (2020), arXiv:1906.03028, for the partial centring.
+    Hoffman (2020), arXiv:1906.03028, for the partial centring; DerSimonian and Laird (1986),
+    doi:10.1016/0197-2456(86)90046-2, for the spread that chooses it.
     """
     import pymc as pm
 
     rough = (bad.sum() + 0.5) / (total.sum() + 1.0)
-    share = (bad + 0.5) / (total + 1.0)
-    told = total * share * (1 - share)
-    centred = told / (told + _PRIOR_PRECISION)
+    centred = _centring(bad, total)
     start = float(np.log(rough / (1 - rough)))
     with pm.Model() as model:
         mean = pm.Normal("mean", 0.0, 1.5)
@@ -80,6 +78,16 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
             break
     rates = trace["posterior"]["rate"].to_numpy().astype(np.float64)
     return rates.reshape(-1, len(bad)), checks
+
+
+def _centring(bad: Floats, total: Floats) -> Floats:
+    """Return how centred to sample each unit, from 0 to 1: the share of its log-odds' variance that is no noise."""
+    share = (bad + 0.5) / (total + 1.0)
+    told = (total + 1.0) * share * (1 - share)
+    odds = np.log(share / (1 - share))
+    excess = float(np.sum(told * (odds - np.average(odds, weights=told)) ** 2)) - (len(bad) - 1)
+    between = max(excess, 0.0) / (told.sum() - np.sum(told**2) / told.sum())
+    return np.asarray(told * between / (told * between + 1.0), dtype=np.float64)
 
 
 @contextmanager

@@ -334,7 +334,8 @@ class Graph:
         str
             A ``digraph``.
         """
-        quoted = {name: '"' + display.plain(name).replace("\\", "\\\\").replace('"', '\\"') + '"' for name in self.names}
+        inert = str.maketrans({"\\": "\\\\", '"': '\\"'})
+        quoted = {name: f'"{display.plain(name).translate(inert)}"' for name in self.names}
         lines = [f"  {quoted[v.name]} [group={v.role}];" for v in self.variables]
         lines += [
             f"  {quoted[e.cause]} -> {quoted[e.effect]}"

@@ -46,8 +46,8 @@ def report(
     where : str, optional
         Predicate the effects are narrowed to.
     do : mapping of str to level, optional
-        What the what-if sets; the better level of the setting that moves burn most where not given, and a forecast where
-        no effect is known.
+        What the what-if sets; the better level of the setting that moves burn most where not given, and a forecast
+        where no effect is known.
     horizon : str
         How far ahead, such as ``7d``.
     title : str
@@ -70,8 +70,11 @@ def report(
     Examples
     --------
     >>> import causalrel as cr
-    >>> cr.report.__name__
-    'report'
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="2h", by="node")
+    >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
+    >>> made = cr.report(windows, network, on="tpot", effects=[], horizon="1d")
+    >>> made.sections[1].title
+    'Who burnt it'
     """
     answers = gather(
         windows,

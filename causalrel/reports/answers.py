@@ -6,18 +6,16 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.budgets import Budget, budget
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.networks import Network
 from causalrel.reports import extracts
 from causalrel.windows import Windows
-
-if TYPE_CHECKING:
-    from causalrel.budgets import Budget
 
 Span = tuple[datetime | str, datetime | str]
 Level = float | int | str
@@ -69,7 +67,12 @@ class Answers:
     def named(self) -> list[tuple[str, Estimate]]:
         """Return every estimate with its key, in the report's order."""
         effects = [(f"effect {number}", answer) for number, answer in enumerate(self.effects, start=1)]
-        return [("attribution", self.attribution), *effects, ("scenario", self.scenario)]
+        return [
+            ("budgets", self.budget.burns),
+            ("attribution", self.attribution),
+            *effects,
+            ("scenario", self.scenario),
+        ]
 
     def command(self, width: str, seed: int) -> str:
         """Return a command line that asks the same of the same data, ``DATA`` left to the reader."""
@@ -123,7 +126,6 @@ def gather(
         When something named is unknown or cannot be asked.
     """
     from causalrel.attribution import attribute, parse_time
-    from causalrel.budgets import budget
     from causalrel.effects import effect
 
     def told(stage: str) -> None:
@@ -190,12 +192,12 @@ def overall(answers: Sequence[Estimate]) -> str:
     return verdicts.pop() if len(verdicts) == 1 else "bounded"
 
 
-def worst_slo(budget: Budget, names: Sequence[str]) -> str:
+def worst_slo(spent: Budget, names: Sequence[str]) -> str:
     """Return the SLO with the largest share of its budget spent.
 
     Parameters
     ----------
-    budget : Budget
+    spent : Budget
         The budget.
     names : sequence of str
         SLOs to choose from.
@@ -205,7 +207,7 @@ def worst_slo(budget: Budget, names: Sequence[str]) -> str:
     str
         One of ``names``; the first where no event was counted.
     """
-    rows = budget.table.filter((pl.col("unit") == "all") & pl.col("slo").is_in(list(names)))
+    rows = spent.table.filter((pl.col("unit") == "all") & pl.col("slo").is_in(list(names)))
     rows = rows.filter(pl.col("spent").is_not_null()).sort("spent", "slo", descending=[True, False])
     return str(rows["slo"][0]) if rows.height else names[0]
 
@@ -255,7 +257,9 @@ def _varied(windows: Windows, network: Network) -> list[tuple[str, None]]:
     return [(name, None) for name in settable if windows.table[name].drop_nulls().n_unique() > 1]
 
 
-def _effect(effect: Callable[..., Estimate], windows: Windows, network: Network, **question: Any) -> Callable[[], Estimate]:
+def _effect(
+    effect: Callable[..., Estimate], windows: Windows, network: Network, **question: Any
+) -> Callable[[], Estimate]:
     return lambda: effect(windows, network.graph, **question)
 
 

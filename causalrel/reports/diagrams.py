@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -213,7 +214,7 @@ def _untangle(columns: list[list[str]], paths: Sequence[tuple[str, ...]]) -> Non
     """Order the columns in place by the mean place of their neighbours, sweeping left and right; keep the best."""
     near: dict[str, list[str]] = {}
     for path in paths:
-        for left, right in zip(path, path[1:], strict=False):
+        for left, right in pairwise(path):
             near.setdefault(left, []).append(right)
             near.setdefault(right, []).append(left)
     best, fewest = [list(column) for column in columns], _crossings(columns, paths)
@@ -224,7 +225,7 @@ def _untangle(columns: list[list[str]], paths: Sequence[tuple[str, ...]]) -> Non
             at = {slot: (i + 0.5) / len(beside) for i, slot in enumerate(beside)}
             own = {slot: (i + 0.5) / len(columns[c]) for i, slot in enumerate(columns[c])}
             means = {s: [at[n] for n in near.get(s, ()) if n in at] for s in columns[c]}
-            columns[c].sort(key=lambda s: (fmean(means[s]) if means[s] else own[s], own[s]))  # noqa: B023
+            columns[c].sort(key=lambda s: (fmean(means[s]) if means[s] else own[s], own[s]))
         crossed = _crossings(columns, paths)
         if crossed < fewest:
             best, fewest = [list(column) for column in columns], crossed
@@ -235,7 +236,7 @@ def _crossings(columns: Sequence[Sequence[str]], paths: Sequence[tuple[str, ...]
     place = {slot: (c, i) for c, column in enumerate(columns) for i, slot in enumerate(column)}
     steps: dict[int, list[tuple[int, int]]] = {}
     for path in paths:
-        for left, right in zip(path, path[1:], strict=False):
+        for left, right in pairwise(path):
             if place[left][0] != place[right][0]:
                 steps.setdefault(place[left][0], []).append((place[left][1], place[right][1]))
     return sum(
@@ -251,7 +252,7 @@ def _edge(ax: Axes, edge: Edge, places: Sequence[tuple[float, float]], half: flo
     weight = 0.9 if edge.support is None else 0.5 + 0.9 * edge.support
     xs: list[NDArray[np.float64]] = []
     ys: list[NDArray[np.float64]] = []
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(places):
         if x0 == x1:
             bow = x0 + half + 0.12 * np.sin(np.pi * _STEPS)
             xs.append(bow)
@@ -267,6 +268,13 @@ def _edge(ax: Axes, edge: Edge, places: Sequence[tuple[float, float]], half: flo
             "",
             (x[-1], y[-1]),
             (x[-4], y[-4]),
-            arrowprops={"arrowstyle": "-|>", "color": ink, "lw": weight, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8},
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": ink,
+                "lw": weight,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "mutation_scale": 8,
+            },
             zorder=2,
         )

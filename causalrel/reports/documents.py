@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from causalrel import display
+from causalrel.budgets import Budget
 from causalrel.estimates import Estimate, Origin
 from causalrel.graphs import Graph
 from causalrel.networks import Network
@@ -16,9 +17,6 @@ from causalrel.reports import sentences
 from causalrel.reports.answers import Answers
 from causalrel.reports.facts import make_facts
 from causalrel.windows import Windows
-
-if TYPE_CHECKING:
-    from causalrel.budgets import Budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +56,16 @@ class Report:
 
     Examples
     --------
-    >>> import causalrel as cr
-    >>> cr.Report.__name__
-    'Report'
+    >>> from datetime import UTC, datetime
+    >>> day = datetime(2026, 2, 11, tzinfo=UTC)
+    >>> origin = Origin(version="0.1.0", seed=0, data="ab", span=(day, day), slos="cd")
+    >>> facts = {"title": "Monday", "verdict": "answered", "headline": "All is well.", "questions": [], "sections": []}
+    >>> print(Report(sections=(), facts=facts, origin=origin).text())
+    Monday
+    ======
+    <BLANKLINE>
+    All is well.
+    <BLANKLINE>
     """
 
     sections: tuple[Section, ...]
@@ -188,7 +193,12 @@ def compose(windows: Windows, network: Network, answers: Answers, *, title: str 
         section = Section(key=said["key"], title=said["title"], sentence=" ".join(said["says"]))
         if said["key"] == "effects":
             sections += [
-                replace(section, key=f"effect {number}", sentence=sentences.effect(answer), answer=answer)
+                replace(
+                    section,
+                    key=f"effect {number}",
+                    sentence=sentences.effect(answer, sentences.period(windows.slo(answers.on))),
+                    answer=answer,
+                )
                 for number, answer in enumerate(answers.effects, start=1)
             ]
         else:

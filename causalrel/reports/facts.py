@@ -12,6 +12,7 @@ from causalrel.networks import Network
 from causalrel.reports import extracts, grounds, sentences
 from causalrel.reports.answers import Answers, overall
 from causalrel.reports.tables import Kind, failed_checks, make_section, make_table
+from causalrel.slos import SLO
 from causalrel.windows import Windows
 
 SCHEMA = "causalrel/report/1"
@@ -46,7 +47,7 @@ def make_facts(windows: Windows, network: Network, answers: Answers, *, title: s
     sections = [
         _budgets(windows, answers),
         _attribution(answers),
-        *([_effects(answers)] if answers.effects else []),
+        *([_effects(answers, slo)] if answers.effects else []),
         _scenario(windows, network, answers),
         *grounds.sections(windows, network.graph, answers, seed),
     ]
@@ -59,6 +60,7 @@ def make_facts(windows: Windows, network: Network, answers: Answers, *, title: s
             during=answers.during,
             burn=_burn(windows, answers),
             used=used,
+            seen=_seen(windows, answers, slo.name),
             attribution=answers.attribution,
             scenario=answers.scenario,
             do=answers.do,
@@ -92,15 +94,23 @@ def _used(answers: Answers, slo: str) -> float | None:
     return rows["spent"][0] if rows.height else None
 
 
+def _seen(windows: Windows, answers: Answers, slo: str) -> timedelta:
+    """Return how much of an SLO's time window the data cover."""
+    rows = answers.budget.timeline.filter((pl.col("slo") == slo) & pl.col("total").is_not_null())
+    return rows.height * windows.width
+
+
 def _burn(windows: Windows, answers: Answers) -> float | None:
     rows = windows.during(*answers.during)
-    total = rows[f"{answers.on}.total"].sum() or 0
-    return (rows[f"{answers.on}.bad"].sum() or 0) / total / windows.slo(answers.on).allowed if total else None
+    total, bad = (int(rows[f"{answers.on}.{name}"].sum() or 0) for name in ("total", "bad"))
+    return bad / total / windows.slo(answers.on).allowed if total else None
 
 
 def _budgets(windows: Windows, answers: Answers) -> dict[str, Any]:
     budget = answers.budget
-    worst = budget.table.filter((pl.col("unit") == "all") & pl.col("spent").is_not_null()).sort("spent", descending=True)
+    worst = budget.table.filter((pl.col("unit") == "all") & pl.col("spent").is_not_null()).sort(
+        "spent", descending=True
+    )
     name = str(worst["slo"][0]) if worst.height else answers.on
     spent = worst["spent"][0] if worst.height else None
     columns: dict[str, Kind] = {"events": "number", "bad": "number", "allowed": "number", "used": "percent"}
@@ -118,10 +128,19 @@ def _budgets(windows: Windows, answers: Answers) -> dict[str, Any]:
         rows = [[row["unit"], *_budget_row(row)] for row in units.to_dicts()]
         tables.append(make_table(f"{name} by unit, the fastest burning first", {"unit": "text", **columns}, rows))
     tables.append(_daily(answers))
-    tables += [_change_table(windows)] if windows.changes is not None and windows.changes.height else []
-    said = [sentences.budget_left(windows.slo(name), spent, budget.as_of)]
+    if windows.changes is not None and windows.changes.height:
+        tables.append(_change_table(windows.changes))
+    said = [sentences.budget_left(windows.slo(name), spent, budget.as_of, _seen(windows, answers, name))]
     caption = "Budget left over time, with every change event above and the burn of each window below"
-    return make_section("budgets", "Budgets left", said, figure="budgets", figure_says=caption, tables=tables)
+    return make_section(
+        "budgets",
+        "Budgets left",
+        said,
+        figure="budgets",
+        figure_says=caption,
+        tables=tables,
+        failed=failed_checks(budget.burns),
+    )
 
 
 def _budget_row(row: dict[str, Any]) -> list[Any]:
@@ -143,7 +162,8 @@ def _daily(answers: Answers) -> dict[str, Any]:
         .tail(_MOST_DAYS)
     )
     rows = [
-        [f"{row['day']:%Y-%m-%d}", row["total"], row["bad"], _rate(row, allowed), row["spent"]] for row in days.to_dicts()
+        [f"{row['day']:%Y-%m-%d}", row["total"], row["bad"], _rate(row, allowed), row["spent"]]
+        for row in days.to_dicts()
     ]
     columns: dict[str, Kind] = {"day": "text", "events": "number", "bad": "number", "burn": "number", "used": "percent"}
     return make_table(f"{on} by day", columns, rows, folded=True)
@@ -159,9 +179,8 @@ def _changes(windows: Windows) -> list[dict[str, Any]]:
     return windows.changes.to_dicts()
 
 
-def _change_table(windows: Windows) -> dict[str, Any]:
-    assert windows.changes is not None
-    frame = windows.changes.sort("time", "variable")
+def _change_table(changes: pl.DataFrame) -> dict[str, Any]:
+    frame = changes.sort("time", "variable")
     keys = [c for c in frame.columns if c not in ("time", "variable", "before", "after")]
     order = ["time", *keys, "variable", "before", "after"]
     shown = frame.select([c for c in order if c in frame.columns])
@@ -190,26 +209,33 @@ def _attribution(answers: Answers) -> dict[str, Any]:
     )
 
 
-def _effects(answers: Answers) -> dict[str, Any]:
+def _effects(answers: Answers, slo: SLO) -> dict[str, Any]:
     said: list[str] = []
     differences: list[list[Any]] = []
     levels: list[list[Any]] = []
     failed: list[dict[str, str]] = []
-    for answer in answers.effects:
-        said.append(sentences.effect(answer))
-        failed += failed_checks(answer)
+    period = sentences.period(slo)
+    for (of, _), answer in zip(answers.asked, answers.effects, strict=True):
+        said.append(sentences.effect(answer, period))
+        failed += [{**check, "name": f"{of}: {check['name']}"} for check in failed_checks(answer)]
         for item in extracts.contrasts(answer):
             parts = [item.parts.get(q) for q in ("burn", "events", "budget_hours", "value")]
             differences.append([f"{item.of} {item.level} vs {item.baseline}", item.slo, *parts])
         levels += [[f"{of} = {level}", slo, part] for slo, of, level, _, part in extracts.shares_at(answer)]
-    heads: dict[str, Kind] = {"burn": "interval", "bad events a period": "interval", "budget hours a period": "interval"}
+    heads: dict[str, Kind] = {"burn": "interval", "bad events": "interval", "budget hours": "interval"}
     heads |= {"value": "interval"}
     if not any(row[-1] for row in differences):
         heads.pop("value")
         differences = [row[:-1] for row in differences]
     tables = []
     if differences:
-        tables.append(make_table("What each setting changes", {"setting": "text", "on": "text", **heads}, differences))
+        tables.append(
+            make_table(
+                f"What each setting changes, in a {period} period",
+                {"setting": "text", "on": "text", **heads},
+                differences,
+            )
+        )
     if levels:
         kind: Kind = "interval" if "value" in heads else "percent_interval"
         tables.append(make_table("Bad share at each level", {"setting": "text", "on": "text", "share": kind}, levels))
@@ -239,12 +265,17 @@ def _scenario(windows: Windows, network: Network, answers: Answers) -> dict[str,
             parts = [outlook.parts.get(quantity) for quantity in ("burn", "events")]
             ends.append([slo.name, outlook.scenario, gone, used, *parts])
             if slo.name == answers.on and outlook.scenario != "difference":
-                steps += [[t, outlook.scenario, extracts.interval(outlook.spent[:, i])] for i, t in enumerate(outlook.times)]
+                steps += [
+                    [t, outlook.scenario, extracts.interval(outlook.spent[:, i])] for i, t in enumerate(outlook.times)
+                ]
     columns: dict[str, Kind] = {"SLO": "text", "scenario": "text", "P(gone)": "chance", "used": "percent_interval"}
     columns |= {"burn": "interval", "bad events": "interval"}
     caption = f"After {answers.horizon}, at the end of the horizon"
     over: dict[str, Kind] = {"time": "time", "scenario": "text", "used": "percent_interval"}
-    tables = [make_table(caption, columns, ends), make_table(f"{answers.on} over time", over, sorted(steps), folded=True)]
+    tables = [
+        make_table(caption, columns, ends),
+        make_table(f"{answers.on} over time", over, sorted(steps), folded=True),
+    ]
     return make_section(
         "scenario",
         title,

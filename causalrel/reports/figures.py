@@ -11,24 +11,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from causalrel import errors
+from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.networks import Network
-from causalrel.reports import charts, diagrams
+from causalrel.reports import charts, diagrams, timelines
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from causalrel.budgets import Budget
-
 Size = Literal["wide", "narrow"]
 
 #: Inches; a wide figure fills a column of 860 pixels, a narrow one a telephone.
 _WIDTHS: dict[Size, float] = {"wide": 8.9, "narrow": 3.8}
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "axes.edgecolor": "#767676",
     "axes.labelcolor": "#333333",
     "axes.labelsize": 9,
@@ -121,7 +120,7 @@ def svg(answer: Budget | Estimate | Graph, *, name: str, size: Size, **more: Any
     True
     """
     with _style():
-        if charts.is_budget(answer):
+        if isinstance(answer, Budget):
             figure = _budget_figure(answer, size, **more)
         else:
             draw, inches = _drawing(answer, wide=size == "wide", **more)
@@ -166,8 +165,10 @@ def _style() -> Iterator[None]:
 
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        mpl.rcParams.update({k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith(("backend", "interactive"))})
-        mpl.rcParams.update(_STYLE)
+        kept: Any = {
+            key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith(("backend", "interactive"))
+        }
+        mpl.rcParams.update({**kept, **_STYLE})
         yield
 
 
@@ -185,9 +186,9 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
         layout = diagrams.arrange(x)
         return lambda ax: diagrams.draw(ax, x, layout), layout.inches
     if isinstance(x, Windows):
-        return lambda ax: charts.bad_share(ax, x), 3.2
-    if charts.is_budget(x):
-        return lambda ax: charts.budget_left(ax, x), 3.2
+        return lambda ax: timelines.bad_share(ax, x), 3.2
+    if isinstance(x, Budget):
+        return lambda ax: timelines.budget_left(ax, x), 3.2
     if not isinstance(x, Estimate):
         raise errors.bad_question(
             f"plot cannot draw a {type(x).__name__}", "give a Budget, Estimate, Graph, Network or Windows"
@@ -197,7 +198,7 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
     if "driver" in x.terms.columns:
         return lambda ax: charts.ledger(ax, x, wide=wide), charts.ledger_height(x)
     if "scenario" in x.terms.columns:
-        return lambda ax: charts.fan(ax, x, on=more.get("on")), 3.4
+        return lambda ax: timelines.fan(ax, x, on=more.get("on")), 3.4
     rows = charts.effect_rows(x)
     return lambda ax: charts.effect(ax, x, wide=wide), charts.forest_height(len(rows))
 
@@ -211,14 +212,15 @@ def _budget_figure(
     changes: Sequence[dict[str, Any]] = (),
 ) -> Figure:
     """Stack change events, budget left and burn over one time axis."""
-    lanes = charts.change_lanes(changes)
+    lanes = timelines.change_lanes(changes)
     heights = [2.3, 2.0] if not lanes else [0.28 * len(lanes) + 0.15, 2.3, 2.0]
     figure = _figure(_WIDTHS[size], sum(heights) + 0.5)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    charts.budget_left(panels[-2], budget, wide=size == "wide")
-    charts.burn(panels[-1], budget, on=on)
+    timelines.budget_left(panels[-2], budget, wide=size == "wide")
+    timelines.burn(panels[-1], budget, on=on)
+    panels[-1].set_xlim(budget.timeline["time"].min(), budget.as_of)
     if lanes:
-        charts.change_strip(panels[0], lanes, wide=size == "wide")
+        timelines.change_strip(panels[0], lanes, wide=size == "wide")
     for panel in panels:
         if during is not None:
             panel.axvspan(*during, color="#d9d9d9", alpha=0.5, linewidth=0, zorder=0)

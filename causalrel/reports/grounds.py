@@ -52,7 +52,11 @@ def _graph(graph: Graph) -> dict[str, Any]:
     tables = [make_table("Every edge, its reason and its source", columns, rows, folded=True)]
     if graph.unmeasured:
         hidden = [[u.name, ", ".join(u.affects), u.why] for u in graph.unmeasured]
-        tables.append(make_table("Believed to exist and not measured", {"cause": "text", "affects": "text", "why": "text"}, hidden))
+        tables.append(
+            make_table(
+                "Believed to exist and not measured", {"cause": "text", "affects": "text", "why": "text"}, hidden
+            )
+        )
     caption = "Who may cause whom, causes on the left"
     return make_section("graph", "The causal graph", says, figure="graph", figure_says=caption, tables=tables)
 
@@ -84,7 +88,10 @@ def _provenance(windows: Windows, graph: Graph, answers: Answers, seed: int) -> 
     start, end = windows.span
     width, units = duration_text(windows.width), len(windows.units)
     rows = [
-        ["data", f"{origin.data}: {windows.table.height:,} windows of {width} in {units} unit{'' if units == 1 else 's'}"],
+        [
+            "data",
+            f"{origin.data}: {windows.table.height:,} windows of {width} in {units} unit{'' if units == 1 else 's'}",
+        ],
         ["span", f"{display.when(start)} to {display.when(end)} UTC"],
         ["SLOs", f"{origin.slos}: {', '.join(slo.name for slo in windows.slos)}"],
         ["graph", f"{origin.graph}: {graph.name}, version {graph.version}"],

@@ -11,7 +11,9 @@ from typing import Any, Literal, Protocol
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
+from causalrel.graphs import Graph
 from causalrel.provenance import rounded
 from causalrel.reports.tables import Kind, failed_checks, make_section, make_table
 
@@ -64,12 +66,12 @@ def render(answer: Answer, form: str) -> str:
         raise errors.unknown_name(form, "format", ENDINGS.values())
     if isinstance(answer, Report):
         return {"text": answer.text, "md": answer.markdown, "json": answer.json, "html": answer.html}[form]()
-    facts = _facts(answer)
     if form == "json":
         said = answer.facts() if hasattr(answer, "facts") else answer.frame().to_dicts()
         return to_json({"schema": f"causalrel/{type(answer).__name__.lower()}/1", **_as_dict(said)})
     from causalrel.reports import pages, texts
 
+    facts = _facts(answer)
     if form == "html":
         return pages.to_html(facts, pages.draw({"answer": answer}, facts))
     return texts.to_text(facts) if form == "text" else texts.to_markdown(facts)
@@ -197,11 +199,14 @@ def _facts(answer: Answer) -> dict[str, Any]:
     }
     rest = f", the first {_MOST_ROWS} of {frame.height:,} rows" if frame.height > _MOST_ROWS else ""
     table = make_table(f"{type(answer).__name__}{rest}", columns, frame.head(_MOST_ROWS).rows())
+    says, verdict = repr(answer).splitlines()[0], ""
+    failed: list[dict[str, str]] = []
+    notes: list[str] = []
+    if isinstance(answer, Budget):
+        says, verdict, failed = says.partition(": ")[2], answer.verdict, failed_checks(answer.burns)
     if isinstance(answer, Estimate):
         says, verdict, failed = answer.question, answer.verdict, failed_checks(answer)
         notes = [f"Method: {answer.method}.", *(f"Assumption: {text}." for text in answer.assumptions)]
-    else:
-        says, verdict, failed, notes = repr(answer).splitlines()[0], "", [], []
     tables = [table] if frame.height else []
     figure = "answer" if drawable(answer) else ""
     section = make_section("answer", "Answer", [], figure=figure, tables=tables, notes=notes, failed=failed)
@@ -212,7 +217,4 @@ def _facts(answer: Answer) -> dict[str, Any]:
 
 def drawable(answer: object) -> bool:
     """Return whether :func:`causalrel.plot` draws this."""
-    from causalrel.graphs import Graph
-    from causalrel.reports.charts import is_budget
-
-    return isinstance(answer, Estimate | Graph) or is_budget(answer)
+    return isinstance(answer, Budget | Estimate | Graph)

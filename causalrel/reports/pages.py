@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from causalrel import display
+from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
-from causalrel.reports import charts, extracts
+from causalrel.graphs import Graph
+from causalrel.reports import extracts
 from causalrel.reports.figures import Size, forest_svg, svg
 from causalrel.reports.tables import cells, numeric
 
@@ -78,14 +80,12 @@ def to_html(facts: Mapping[str, Any], drawings: Drawings) -> str:
 
 
 def _sizes(answer: object) -> tuple[Size, ...]:
-    from causalrel.graphs import Graph
-
     return ("wide",) if isinstance(answer, Graph) else ("wide", "narrow")
 
 
 def _figure(key: str, answer: Any, facts: Mapping[str, Any], size: Size) -> str:
     more: dict[str, Any] = {"on": facts["on"]} if "on" in facts else {}
-    if charts.is_budget(answer):
+    if isinstance(answer, Budget):
         more = {"on": facts.get("on") or answer.slos[0].name}
         if "during" in facts:
             more |= {"during": tuple(facts["during"]), "changes": facts["changes"]}

@@ -13,9 +13,24 @@ from causalrel.reports.extracts import Contrast, Entry, Interval
 from causalrel.reports.tables import chance, shown
 from causalrel.slos import SLO
 
+# English in every locale.
 _MONTHS = (
-    "January February March April May June July August September October November December"  # in every locale
-).split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+#: Share of its time window that the data must cover for a budget to bear the window's name.
+_COVERED = 0.95
 
 #: Change in burn below which there is nothing to explain.
 _LITTLE = 0.005
@@ -76,14 +91,21 @@ def refused(answer: Estimate) -> str:
     return f"Refused: {answer.question} {answer.why or 'No check says why'}."
 
 
-def budget_left(slo: SLO, spent: float | None, as_of: datetime) -> str:
+def budget_left(slo: SLO, spent: float | None, as_of: datetime, seen: timedelta) -> str:
     """Say what is left of the budget that has least left."""
     if spent is None:
-        return f"{slo.name} counted no events in the {period(slo)} to {day(as_of)}."
+        return f"{slo.name} counted no events up to {day(as_of)}."
     state = f"is overspent: {display.percent(spent, 3)} is used"
     if spent <= 1:
         state = f"has {display.percent(1 - spent)} left, the least of all" if spent else "is untouched"
-    return f"The {period(slo)} budget of {slo.name} {state} as of {day(as_of)}."
+    return f"{slo.name}'s {_budget(slo, seen)} {state} as of {day(as_of)}."
+
+
+def _budget(slo: SLO, seen: timedelta) -> str:
+    """Name a budget by its period, or by the part of it that the data cover."""
+    if seen < _COVERED * slo.period:
+        return f"budget for the {display.length(seen)} of data"
+    return f"{period(slo)} budget"
 
 
 def period(slo: SLO) -> str:
@@ -125,17 +147,17 @@ def _blame(entries: Sequence[Entry]) -> str:
     return f"{named} explains {part} of the {way}"
 
 
-def effect(answer: Estimate) -> str:
+def effect(answer: Estimate, over: str) -> str:
     """Say what each level of an effect does."""
     if answer.verdict == "refused":
         return refused(answer)
     found = extracts.contrasts(answer)
-    said = [_contrast(item, answer) for item in found]
+    said = [_contrast(item, answer, over) for item in found]
     bounded = " This is bounded: see the checks that failed." if answer.verdict == "bounded" else ""
     return " ".join(said) + bounded
 
 
-def _contrast(item: Contrast, answer: Estimate) -> str:
+def _contrast(item: Contrast, answer: Estimate, over: str) -> str:
     start = f"Setting {item.of} to {item.level} instead of {item.baseline}"
     if "burn" not in item.parts:
         part = next(iter(item.parts.values()))
@@ -147,7 +169,7 @@ def _contrast(item: Contrast, answer: Estimate) -> str:
             mean, low, high = item.parts[quantity]
             part = (mean, low, high) if sign > 0 else (-mean, -high, -low)
             units.append(f"{shown(part, 'interval')} {words}")
-    more = f", that is {' and '.join(units)} a period" if units else ""
+    more = f", that is {' and '.join(units)} in a {over} period" if units else ""
     return f"{start} {verb} {shown(burn, 'interval')} times the budget rate of {item.slo}{more}."
 
 
@@ -172,16 +194,16 @@ def scenario(answer: Estimate, slo: SLO, do: Mapping[str, Any] | None) -> str:
     if changed is None:
         used = shown(extracts.interval(as_is.spent[:, -1]), "percent_interval")
         return (
-            f"As things are, the {period(slo)} budget of {slo.name} is gone by {end} with probability "
+            f"As things are, the budget of {slo.name} is gone by {end} with probability "
             f"{chance(as_is.gone)}, and {used} of it is used then."
         )
     difference = found.get("difference")
     more = ""
     if difference is not None:
         part = shown(extracts.interval(difference.spent[:, -1]), "percent_interval")
-        more = f" The share of the budget used then changes by {part} of the budget."
+        more = f" What is used of it by then changes by {part}."
     return (
-        f"With {settings(do)}, the probability that the {period(slo)} budget of {slo.name} is gone by {end} is "
+        f"With {settings(do)}, the probability that the budget of {slo.name} is gone by {end} is "
         f"{chance(changed.gone)}; as things are it is {chance(as_is.gone)}.{more}"
     )
 
@@ -201,6 +223,7 @@ def headline(
     during: tuple[datetime, datetime],
     burn: float | None,
     used: float | None,
+    seen: timedelta,
     attribution: Estimate,
     scenario: Estimate,
     do: Mapping[str, Any] | None,
@@ -217,6 +240,8 @@ def headline(
         Burn in that span; None without events.
     used : float or None
         Share of the budget used so far; None where unknown.
+    seen : datetime.timedelta
+        How much of the SLO's time window the data cover.
     attribution, scenario : Estimate
         Who burnt it and what happens next, refused or not.
     do : mapping, optional
@@ -236,18 +261,18 @@ def headline(
         blame = "who burnt it could not be answered"
     else:
         blame = _blame(extracts.ledger(attribution, slo.name)) or "nothing changed against the span it is compared with"
-    return f"{first}: {blame}; {_outlook(slo, used, scenario, do)}."
+    return f"{first}: {blame}; {_outlook(_budget(slo, seen), used, scenario, do, slo.name)}."
 
 
-def _outlook(slo: SLO, used: float | None, answer: Estimate, do: Mapping[str, Any] | None) -> str:
-    state = f"its {period(slo)} budget is {display.percent(used, 3)} used" if used is not None else ""
-    found = {o.scenario: o for o in extracts.outlooks(answer, slo.name)}
+def _outlook(budget: str, used: float | None, answer: Estimate, do: Mapping[str, Any] | None, slo: str) -> str:
+    state = f"its {budget} is {display.percent(used, 3)} used" if used is not None else ""
+    found = {o.scenario: o for o in extracts.outlooks(answer, slo)}
     if "as is" not in found:
         return f"{state}, and what happens next could not be answered" if state else "what happens next is not known"
     as_is = found["as is"]
     end = day(as_is.times[-1])
-    gone = f"still overspent on {end}" if used is not None and used > 1 else f"gone by {end}"
-    start = f"{state} and, as things are, {gone}" if state else f"as things are, its {period(slo)} budget is {gone}"
+    gone = f"overspent on {end}" if used is not None and used > 1 else f"gone by {end}"
+    start = f"{state} and, as things are, {gone}" if state else f"as things are, its budget is {gone}"
     said = f"{start} with probability {chance(as_is.gone)}"
     if "changed" in found:
         changed = chance(found["changed"].gone)

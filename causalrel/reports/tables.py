@@ -11,6 +11,7 @@ from causalrel.estimates import Estimate
 
 Kind = Literal["text", "number", "percent", "interval", "percent_interval", "chance", "time"]
 
+_LARGE_PERCENT = 30.0
 _NUMERIC = frozenset({"number", "percent", "interval", "percent_interval", "chance"})
 
 
@@ -114,7 +115,7 @@ def cells(table: Mapping[str, Any], joint: str = " to ") -> list[list[str]]:
     --------
     >>> parts = make_table("t", {"burn": "interval"}, [[(4.169, 4.01, 4.324)], [(-0.004, -0.05, 0.03)]])
     >>> cells(parts, "..")
-    [['4.17 [4.01..4.32]'], ['0.00 [-0.05..0.03]']]
+    [['4.17 [4.01..4.32]'], ['-0.00 [-0.05..0.03]']]
     """
     columns = []
     for number, column in enumerate(table["columns"]):
@@ -145,7 +146,7 @@ def shown(value: Any, kind: str) -> str:
     Examples
     --------
     >>> shown((0.62, 0.5, 0.71), "percent_interval"), shown((2.0, 2.0, 2.0), "interval"), shown(0.999, "chance")
-    ('62% [50% to 71%]', '2', 'above 0.99')
+    ('62% [50% to 71%]', '2.00', 'above 0.99')
     """
     if value is None:
         return "-"
@@ -153,23 +154,45 @@ def shown(value: Any, kind: str) -> str:
         return display.percent(value, 3)
     if kind == "chance":
         return chance(value)
-    if kind == "interval":
-        return _interval([display.number(part) for part in value], " to ")
-    if kind == "percent_interval":
-        return _interval([display.percent(part) for part in value], " to ")
+    if kind in ("interval", "percent_interval"):
+        return _column([value], kind == "percent_interval", " to ")[0]
     return display.cell(value)
 
 
+def aligned(values: Sequence[float], *, percent: bool = False) -> list[str]:
+    """Write numbers with the same decimals, those that give the largest three digits.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Finite numbers.
+    percent : bool
+        Whether they are shares to be written as percentages, with two digits at least.
+
+    Returns
+    -------
+    list of str
+        One text a number; a negative one that rounds to zero keeps its sign.
+
+    Examples
+    --------
+    >>> aligned([4.169, -0.004]), aligned([9256.4, 12.0]), aligned([0.843, 0.004], percent=True)
+    (['4.17', '-0.00'], ['9,260', '10'], ['84%', '0%'])
+    """
+    scale, sign = (100.0, "%") if percent else (1.0, "")
+    most = max((abs(scale * value) for value in values), default=0.0)
+    exponent = math.floor(math.log10(most)) if most > 0 else 2
+    places = 2 - exponent
+    if percent:
+        places = 0 if most >= _LARGE_PERCENT else max(1, 1 - exponent)
+    shown_places = min(6, max(0, places))
+    return [f"{round(scale * value, min(places, 6)):,.{shown_places}f}{sign}" for value in values]
+
+
 def _column(values: Sequence[Any], percent: bool, joint: str) -> list[str]:
-    """Write intervals with the decimals that give the largest end three digits, or a percentage two."""
-    scale, digits, sign = (100.0, 1, "%") if percent else (1.0, 2, "")
-    most = max((abs(scale * part) for value in values if value for part in value if math.isfinite(part)), default=0.0)
-    places = min(6, max(0, digits - math.floor(math.log10(most)))) if most > 0 else 0
-
-    def text(part: float) -> str:
-        return f"{round(scale * part, places) + 0.0:,.{places}f}{sign}"
-
-    return ["-" if value is None else _interval([text(part) for part in value], joint) for value in values]
+    parts = [part for value in values if value is not None for part in value]
+    texts = iter(aligned(parts, percent=percent))
+    return ["-" if value is None else _interval([next(texts) for _ in value], joint) for value in values]
 
 
 def chance(probability: float) -> str:

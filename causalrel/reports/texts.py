@@ -87,9 +87,7 @@ def _md(value: object) -> str:
 
 def _wrapped(text: object, *, first: int = 0, hang: int = 0) -> str:
     said = display.plain(text)
-    made = textwrap.wrap(
-        said, _WIDTH, initial_indent=" " * first, subsequent_indent=" " * hang, break_on_hyphens=False
-    )
+    made = textwrap.wrap(said, _WIDTH, initial_indent=" " * first, subsequent_indent=" " * hang, break_on_hyphens=False)
     return "\n".join(made)
 
 

@@ -32,6 +32,7 @@ _MAGIC = {
     b"%PDF": "PDF",
 }
 _MAX_ROWS = 1_000_000_000
+_KEPT_BYTES = 256 << 20
 _TEXT_COLUMNS = [name for name, kind in {**SAMPLES, **CHANGES, **IDENTITY}.items() if kind == pl.String] + [
     variable.name for variable in REQUEST_VARIABLES if variable.kind == "category"
 ]
@@ -77,6 +78,8 @@ def scan_table(path: Path, notes: list[str]) -> pl.LazyFrame:
     scan = {".parquet": _scan_parquet, ".csv": _scan_csv, ".jsonl": _scan_jsonl}[path.suffix]
     try:
         frame = scan(path, notes)
+        if path.suffix != ".parquet" and path.stat().st_size <= _KEPT_BYTES:
+            frame = frame.collect().lazy()
         rows = frame.select(pl.len()).collect().item() if path.suffix == ".parquet" else frame.head(1).collect().height
         frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError, csv.Error) as fault:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import polars as pl
 
-from causalrel import errors
+from causalrel import display, errors
 from causalrel.telemetry import Telemetry
 
 _SCHEMA = {
@@ -18,7 +20,38 @@ _SCHEMA = {
 }
 
 
-def summarise(telemetry: Telemetry) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What telemetry holds.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        ``table``, ``column``, ``type``, ``rows``, ``missing``, ``low``, ``high``; one row a column.
+    source : str
+        Where the telemetry came from.
+
+    Examples
+    --------
+    >>> Contents(table=pl.DataFrame({"column": ["time"]}), source="export").frame().height
+    1
+    """
+
+    table: pl.DataFrame
+    source: str
+
+    def frame(self) -> pl.DataFrame:
+        """Return the table."""
+        return self.table
+
+    def __repr__(self) -> str:
+        return display.plain(f"Telemetry from {self.source}")
+
+    def _repr_html_(self) -> str:
+        return display.frame_html(repr(self), self.table, rows=100)
+
+
+def summarise(telemetry: Telemetry) -> Contents:
     """Say what telemetry holds: for each column its type, rows, missing values, smallest and largest value.
 
     Parameters
@@ -28,8 +61,8 @@ def summarise(telemetry: Telemetry) -> pl.DataFrame:
 
     Returns
     -------
-    polars.DataFrame
-        ``table``, ``column``, ``type``, ``rows``, ``missing``, ``low``, ``high``; one row a column.
+    Contents
+        One row a column.
 
     Raises
     ------
@@ -39,11 +72,15 @@ def summarise(telemetry: Telemetry) -> pl.DataFrame:
     Examples
     --------
     >>> import causalrel as cr
-    >>> summarise(cr.load_dataset("llm-canary")).filter(pl.col("column") == "time")["missing"].to_list()[0]
-    0
+    >>> summarise(cr.load_dataset("llm-canary")).frame()["column"][0]
+    'time'
     """
     made = []
-    for table, lazy in (("requests", telemetry.requests), ("samples", telemetry.samples), ("changes", telemetry.changes)):
+    for table, lazy in (
+        ("requests", telemetry.requests),
+        ("samples", telemetry.samples),
+        ("changes", telemetry.changes),
+    ):
         if lazy is None:
             continue
         schema = lazy.collect_schema()
@@ -55,12 +92,20 @@ def summarise(telemetry: Telemetry) -> pl.DataFrame:
         ).collect()
         row = facts.row(0, named=True)
         made += [
-            (table, name, str(kind), row["rows"], row[f"missing {name}"], row.get(f"low {name}"), row.get(f"high {name}"))
+            (
+                table,
+                name,
+                str(kind),
+                row["rows"],
+                row[f"missing {name}"],
+                row.get(f"low {name}"),
+                row.get(f"high {name}"),
+            )
             for name, kind in schema.items()
         ]
         if table == "requests" and row["rows"] == 0:
             raise errors.empty_data(telemetry.source)
-    return pl.DataFrame(made, schema=_SCHEMA, orient="row")
+    return Contents(table=pl.DataFrame(made, schema=_SCHEMA, orient="row"), source=telemetry.source)
 
 
 def _ordered(kind: pl.DataType) -> bool:

@@ -18,7 +18,7 @@ PYTHON_ONLY = {"fit", "load_dataset", "load_graph", "load_slos", "plot", "window
 COMMAND_ONLY = {"show"}
 # Named otherwise on the command line, or a step of it that needs no name there.
 OPTION_OF = {"path": "data", "windows": "data", "name": "scenario", "levels": "of", "effects": "effect"}
-NO_OPTION = {"network", "draws", "progress"}
+NO_OPTION = {"network", "draws", "progress", "title"}
 
 
 def commands() -> dict[str, set[str]]:

@@ -19,7 +19,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 # Set-up and the tools of a contributor are tried elsewhere (.ci/run, test_style), or change the checkout.
-NOT_TYPED = {"git", "uv", "ruff", "mypy", "jupyter", "jupytext", "lint-imports", "pre-commit", ".ci/run"}
+NOT_TYPED = {"git", "uv", "ruff", "mypy", "lint-imports", "pre-commit", ".ci/run"}
 MACHINE = re.compile(
     r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+)/(?!\.\.\.)"
     r"|\b(?:files\.pythonhosted|pypi|test\.pypi|registry\.npmjs)\.org\b"

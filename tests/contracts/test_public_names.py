@@ -39,7 +39,7 @@ SIGNATURES = {
     "read": "(path, *, columns=None)",
     "report": (
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
-        "progress=None, seed=0)"
+        "title='', progress=None, seed=0)"
     ),
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",

@@ -1,0 +1,317 @@
+"""The command line: the same verbs; stdout is the answer and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import causalrel as cr
+from causalrel import display, errors, shipped
+from causalrel.cli.inputs import ask, graph_of, network_of, telemetry_of
+from causalrel.cli.options import (
+    Against,
+    By,
+    ColumnMap,
+    Data,
+    Do,
+    During,
+    Every,
+    FormatOf,
+    GraphName,
+    Horizon,
+    On,
+    Output,
+    Seed,
+    Slo,
+    Where,
+    do_of,
+    levels_of,
+    span_of,
+)
+from causalrel.cli.outputs import progress, write, write_estimate, write_text
+
+app = typer.Typer(
+    name="causalrel",
+    help="Who burnt the error budget, why, and what a rollout would do.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> int:
+    """Run the command line; the exit code is 0 answered, 1 a gate failed, 2 could not be answered.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except errors.CausalrelError as fault:
+        if debug:
+            raise
+        return _say(fault.message)
+    except usage_error as fault:
+        close = getattr(fault, "possibilities", None)
+        hint = f"; did you mean '{close[0]}'?" if close else "; see causalrel --help"
+        written = getattr(fault, "format_message", lambda: str(fault))()
+        return _say(" ".join(written.split()).split(" Did you mean")[0].rstrip(".") + hint)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except Exception as fault:
+        if debug:
+            raise
+        return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str) -> int:
+    sys.stderr.write(f"causalrel: {display.plain(message)}\n")
+    return 2
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    del debug
+    if version:
+        from causalrel.provenance import package_version
+
+        typer.echo(f"causalrel {package_version()}")
+        raise typer.Exit
+
+
+@app.command()
+def read(data: Data, columns: ColumnMap = None, form: FormatOf = None, output: Output = None) -> None:
+    """Say what is in an export: rows, span, columns, missing values."""
+    from causalrel.telemetry.summary import summarise
+
+    write(summarise(telemetry_of(data, columns)), form, output)
+
+
+@app.command()
+def budget(
+    data: Data,
+    slo: Slo = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Time it is told at; end of data if not.")] = None,
+    pooled: Annotated[bool, typer.Option("--pooled", help="Pool the units' burn (compiles a sampler).")] = False,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Count every event: budget spent, left, and how fast it burns."""
+    asked = ask(data, columns, slo, None, every, by)
+    write(cr.budget(asked.windows, as_of=as_of, pooled=pooled, seed=seed), form, output)
+
+
+@app.command()
+def discover(
+    data: Data,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Block resamples.")] = 20,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Learn a graph in the order of roles; the answer is a graph document (YAML)."""
+    asked = ask(data, columns, slo, graph, every, by)
+    found = cr.discover(asked.windows, asked.graph, resamples=resamples, seed=seed)
+    if output is not None and output.suffix in (".yaml", ".yml"):
+        return write_text(found.to_yaml(), output)
+    return write(found, form, output)
+
+
+@app.command()
+def effect(
+    data: Data,
+    of: Annotated[str, typer.Option("--of", help="Variable set, with levels: batch_size or batch_size=8,16.")],
+    on: Annotated[str, typer.Option("--on", help="The SLO, or a numeric outcome.")],
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    where: Where = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Estimate what setting one variable does to a budget."""
+    asked = ask(data, columns, slo, graph or "", every, by)
+    name, levels = levels_of(of)
+    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, where=where, seed=seed)
+    write_estimate(found, form, output)
+
+
+@app.command()
+def attribute(
+    data: Data,
+    during: During = None,
+    against: Against = None,
+    on: On = None,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Say who burnt the budget in a span; the parts add up."""
+    asked = ask(data, columns, slo, graph or "", every, by)
+    span = span_of(during, "--during") or asked.during
+    if span is None:
+        raise errors.bad_question("attribute needs a span", "write --during START,END")
+    network = network_of(asked, seed)
+    found = cr.attribute(asked.windows, network, during=span, against=span_of(against, "--against"), on=on, seed=seed)
+    write_estimate(found, form, output)
+
+
+@app.command()
+def forecast(
+    data: Data,
+    horizon: Horizon = "7d",
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Say how much of each budget is spent by the horizon, as things are."""
+    asked = ask(data, columns, slo, graph or "", every, by)
+    write_estimate(cr.forecast(asked.windows, network_of(asked, seed), horizon=horizon, seed=seed), form, output)
+
+
+@app.command()
+def whatif(
+    data: Data,
+    do: Do = None,
+    horizon: Horizon = "7d",
+    gate: Annotated[
+        float | None, typer.Option("--gate", min=0, max=1, help="Exit 1 if P(any budget exhausted) is above this.")
+    ] = None,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Say how much of each budget is spent if something were set differently."""
+    asked = ask(data, columns, slo, graph or "", every, by)
+    network = network_of(asked, seed)
+    found = cr.whatif(asked.windows, network, do=do_of(do) or {}, horizon=horizon, seed=seed)
+    write_estimate(found, form, output)
+    if gate is not None:
+        scenario = "changed" if do else "as is"
+        last = found.terms["time"].max()
+        spent = found.select(quantity="spent", scenario=scenario, time=last)
+        risk = float((spent.draws > 1).any(axis=1).mean())
+        if risk > gate:
+            said = f"P(a budget is exhausted) is {display.number(risk)}, above the gate of {gate}"
+            sys.stderr.write(f"causalrel: {said}\n")
+            raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    data: Data,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    during: During = None,
+    against: Against = None,
+    on: On = None,
+    effects: Annotated[
+        list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")
+    ] = None,
+    where: Where = None,
+    do: Do = None,
+    horizon: Horizon = "7d",
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Write the causal attribution report."""
+    with progress() as told:
+        told("reading")
+        asked = ask(data, columns, slo, graph or "", every, by)
+        made = cr.report(
+            asked.windows,
+            network_of(asked, seed),
+            during=span_of(during, "--during") or asked.during,
+            against=span_of(against, "--against"),
+            on=on,
+            effects=[levels_of(item) for item in effects] if effects else None,
+            where=where,
+            do=do_of(do),
+            horizon=horizon,
+            progress=told,
+            seed=seed,
+        )
+        write(made, form, output)
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write Parquet files into.")],
+    days: Annotated[float | None, typer.Option("--days", help="Days to simulate.")] = None,
+    do: Do = None,
+    seed: Seed = 0,
+) -> None:
+    """Simulate a fleet and write requests, samples and changes as Parquet."""
+    from causalrel.telemetry.writers import write_telemetry
+
+    write_telemetry(cr.simulate(scenario, days=days, seed=seed, do=do_of(do)), output)
+
+
+@app.command()
+def show(name: Annotated[str | None, typer.Argument(help="Name of a document; none lists all.")] = None) -> None:
+    """List what ships with causalrel, or print one document."""
+    folders: tuple[shipped.Folder, ...] = (
+        "datasets",
+        "models/graphs",
+        "models/slos",
+        "models/scenarios",
+        "models/maps",
+    )
+    if name is None:
+        rows = [[folder, ", ".join(shipped.names(folder))] for folder in folders]
+        return write_text(display.text_table(["where", "names"], rows) + "\n", None)
+    for folder in folders:
+        if name in shipped.names(folder):
+            return write_text(shipped.resolve(name, folder, "document").read_text(encoding="utf-8"), None)
+    known = [other for folder in folders for other in shipped.names(folder)]
+    raise errors.unknown_name(name, "shipped document", known)

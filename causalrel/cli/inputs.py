@@ -1,0 +1,172 @@
+"""From options to windows, graph and network."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import causalrel as cr
+from causalrel import display, errors, shipped
+
+if TYPE_CHECKING:
+    from causalrel.graphs import Graph
+    from causalrel.networks import Network
+    from causalrel.windows import Windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the shared options came to, a shipped data set's card filling what was not said.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    graph : Graph or None
+        The graph, what the data lack marginalised out.
+    during : tuple of str or None
+        Span the data set's card points at.
+
+    Examples
+    --------
+    >>> ask("llm-canary", None, None, None, "1h", None).graph is None
+    True
+    """
+
+    windows: Windows
+    graph: Graph | None
+    during: tuple[str, str] | None
+
+
+def telemetry_of(data: str, columns: str | None) -> Any:
+    """Read a path, or load a shipped data set.
+
+    Parameters
+    ----------
+    data : str
+        A path or a name.
+    columns : str or None
+        Column map of a path.
+
+    Returns
+    -------
+    Telemetry
+        Lazy.
+
+    Raises
+    ------
+    CausalrelError
+        When it is neither.
+
+    Examples
+    --------
+    >>> telemetry_of("llm-canary", None).source
+    'llm-canary'
+    """
+    if data in shipped.names("datasets"):
+        return cr.load_dataset(data)
+    if not Path(data).exists() and "/" not in data and "." not in data:
+        raise errors.unknown_data(data, shipped.names("datasets"))
+    return cr.read(data, columns=columns)
+
+
+def ask(data: str, columns: str | None, slo: str | None, graph: str | None, every: str | None, by: str | None) -> Asked:
+    """Read, load and window what the shared options name.
+
+    Parameters
+    ----------
+    data, columns, slo, graph, every, by : str or None
+        Options as typed; ``graph`` is None where the verb can do without one, empty where it was not named.
+
+    Returns
+    -------
+    Asked
+        Windows, graph and span.
+
+    Raises
+    ------
+    CausalrelError
+        When something is missing or not usable.
+
+    Examples
+    --------
+    >>> ask("llm-canary", None, None, "", None, None).graph.name
+    'llm-serving'
+    """
+    card: dict[str, Any] = {}
+    if data in shipped.names("datasets"):
+        from causalrel.telemetry.datasets import load_card
+
+        card = load_card(data).get("report", {})
+    telemetry = telemetry_of(data, columns)
+    slos = slo or card.get("slos")
+    if slos is None:
+        raise errors.bad_question("no SLO was named", "write --slo FILE, or the name of a shipped one")
+    units = by.split(",") if by else card.get("by", "service")
+    windows = cr.window(telemetry, cr.load_slos(slos), every=every or card.get("every", "5m"), by=units)
+    for note in windows.notes:
+        sys.stderr.write(f"note: {display.plain(note)}\n")
+    named = graph or (card.get("graph") if graph is not None else None)
+    if graph == "" and named is None:
+        raise errors.bad_question("no graph was named", "write --graph FILE, or the name of a shipped one")
+    believed = cr.load_graph(named) if named else None
+    if believed is not None:
+        missing = [name for name in believed.names if name not in windows.names]
+        if missing:
+            sys.stderr.write(f"note: the data lack {', '.join(missing)} of graph {believed.name}; marginalised out\n")
+        believed = believed.project(windows.names)
+    span = card.get("during")
+    return Asked(windows=windows, graph=believed, during=(span[0], span[1]) if span else None)
+
+
+def graph_of(asked: Asked) -> Graph:
+    """Return the graph, or say that none was named.
+
+    Parameters
+    ----------
+    asked : Asked
+        What was asked.
+
+    Returns
+    -------
+    Graph
+        The graph.
+
+    Raises
+    ------
+    CausalrelError
+        When there is none.
+
+    Examples
+    --------
+    >>> graph_of(ask("llm-canary", None, None, "", None, None)).name
+    'llm-serving'
+    """
+    if asked.graph is None:
+        raise errors.bad_question("no graph was named", "write --graph FILE, or the name of a shipped one")
+    return asked.graph
+
+
+def network_of(asked: Asked, seed: int) -> Network:
+    """Fit the network a verb works with.
+
+    Parameters
+    ----------
+    asked : Asked
+        What was asked.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    Network
+        The network.
+
+    Examples
+    --------
+    >>> network_of(ask("llm-canary", None, None, "", "1h", None), 0).n_draws
+    200
+    """
+    return cr.fit(asked.windows, graph_of(asked), seed=seed)

@@ -1,0 +1,128 @@
+"""Options the verbs share, and what their text means."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from causalrel import errors
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    text = "text"
+    md = "md"
+    json = "json"
+    html = "html"
+
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, or the name of a shipped data set.")]
+Slo = Annotated[str | None, typer.Option("--slo", help="OpenSLO file, or the name of a shipped one.")]
+GraphName = Annotated[str | None, typer.Option("--graph", help="Graph file, or the name of a shipped one.")]
+Every = Annotated[str | None, typer.Option("--every", help="Width of a window, such as 5m.")]
+By = Annotated[str | None, typer.Option("--by", help="Columns that make a unit, separated by commas.")]
+ColumnMap = Annotated[str | None, typer.Option("--columns", help="Column map for in-house logs, a file or a name.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.")]
+FormatOf = Annotated[Format | None, typer.Option("--format", help="Default: by the ending of -o, else text.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; - or nothing is stdout.")]
+On = Annotated[str | None, typer.Option("--on", help="The SLO asked about.")]
+During = Annotated[str | None, typer.Option("--during", help="START,END in UTC, such as 2026-02-15T09:00,2026-02-16.")]
+Against = Annotated[str | None, typer.Option("--against", help="START,END to compare with.")]
+Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 7d.")]
+Where = Annotated[str | None, typer.Option("--where", help="Only windows that meet this predicate.")]
+Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
+
+
+def levels_of(text: str) -> tuple[str, list[float | int | str] | None]:
+    """Read a variable and its levels.
+
+    Parameters
+    ----------
+    text : str
+        ``batch_size`` or ``batch_size=8,16``.
+
+    Returns
+    -------
+    name : str
+        The variable.
+    levels : list of str or None
+        Levels, if any.
+
+    Examples
+    --------
+    >>> levels_of("batch_size=8,16")
+    ('batch_size', ['8', '16'])
+    """
+    name, _, levels = text.partition("=")
+    return name.strip(), [level.strip() for level in levels.split(",")] if levels else None
+
+
+def span_of(text: str | None, option: str) -> tuple[str, str] | None:
+    """Read a span.
+
+    Parameters
+    ----------
+    text : str or None
+        ``START,END``.
+    option : str
+        Option it was given to, named in the error.
+
+    Returns
+    -------
+    tuple of str or None
+        Start and end.
+
+    Raises
+    ------
+    CausalrelError
+        When it is not two times.
+
+    Examples
+    --------
+    >>> span_of("2026-02-15,2026-02-16", "--during")
+    ('2026-02-15', '2026-02-16')
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise errors.bad_question(f"{option} '{text}' is not a span", "write START,END")
+    return parts[0], parts[1]
+
+
+def do_of(items: list[str] | None) -> dict[str, float | int | str] | None:
+    """Read what to set.
+
+    Parameters
+    ----------
+    items : list of str or None
+        ``VARIABLE=VALUE`` each.
+
+    Returns
+    -------
+    dict or None
+        Value of each variable, as text.
+
+    Raises
+    ------
+    CausalrelError
+        When an item sets nothing.
+
+    Examples
+    --------
+    >>> do_of(["gpu_count=gpu_count * 2"])
+    {'gpu_count': 'gpu_count * 2'}
+    """
+    if not items:
+        return None
+    made: dict[str, float | int | str] = {}
+    for item in items:
+        name, sign, value = item.partition("=")
+        if not sign or not value.strip():
+            raise errors.bad_question(f"--do '{item}' sets nothing", "write VARIABLE=VALUE")
+        made[name.strip()] = value.strip()
+    return made

@@ -1,0 +1,191 @@
+"""Timelines: charts over time, each drawn on axes it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from causalrel import display
+from causalrel.budgets import Budget
+from causalrel.estimates import Estimate
+from causalrel.reports import extracts
+from causalrel.reports.charts import COLOURS, INK, STYLES, safe
+from causalrel.windows import Windows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_POINTS = 400
+_MOST_LANES = 6
+
+
+def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
+    """Draw the share of a budget used over time, as is and changed, with 50 % and 90 % bands."""
+    found = [o for o in extracts.outlooks(answer, on) if o.scenario != "difference"]
+    slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    said = []
+    for outlook, colour, style in zip(found, COLOURS, STYLES, strict=False):
+        times: Any = list(outlook.times)
+        bands = 100 * np.quantile(outlook.spent, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+        ax.fill_between(times, bands[0], bands[4], color=colour, alpha=0.15, linewidth=0)
+        ax.fill_between(times, bands[1], bands[3], color=colour, alpha=0.25, linewidth=0)
+        ax.plot(times, bands[2], color=colour, ls=style, lw=2, label=outlook.scenario)
+        said.append(f"{display.number(outlook.gone, 2)} {outlook.scenario}")
+    ax.axhline(100, color=INK, lw=1.2, ls=(0, (2, 2)))
+    _beside(ax, 100, "gone", INK)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 100) if low > 60 else min(low, 0), max(high, 110))
+    ax.set_ylabel(f"{safe(slo)} budget used (%)")
+    ax.set_xlabel("time (UTC)")
+    if len(found) > 1:
+        ax.legend(loc="best", frameon=False, fontsize=8.5)
+    return f"Probability that the {slo} budget is gone by {display.when(found[0].times[-1])} UTC: {', '.join(said)}"
+
+
+def coarse(timeline: pl.DataFrame, slos: dict[str, float]) -> tuple[pl.DataFrame, timedelta]:
+    """Return a budget's timeline summed to at most 400 points an SLO, and the width of a point.
+
+    Parameters
+    ----------
+    timeline : polars.DataFrame
+        ``slo``, ``time``, ``total``, ``bad``, ``spent``.
+    slos : dict of str to float
+        Share of events that may be bad, for each SLO.
+
+    Returns
+    -------
+    tuple of polars.DataFrame and datetime.timedelta
+        The same columns and ``burn``.
+    """
+    times: list[datetime] = timeline["time"].unique().sort().to_list()
+    width = min((after - before for before, after in pairwise(times)), default=timedelta(hours=1))
+    span = times[-1] - times[0] + width
+    bins = [timedelta(minutes=m) for m in (5, 15, 30, 60, 180, 360, 720, 1440, 10_080)]
+    bin_width = next((b for b in bins if b >= width and span / b <= _MOST_POINTS), max(width, bins[-1]))
+    made = (
+        timeline.sort("slo", "time")
+        .group_by("slo", pl.col("time").dt.truncate(bin_width), maintain_order=True)
+        .agg(pl.col("total").sum(), pl.col("bad").sum(), pl.col("spent").last())
+    )
+    allowed = pl.col("slo").replace_strict(slos, return_dtype=pl.Float64)
+    return made.with_columns(
+        burn=pl.when(pl.col("total") > 0).then(pl.col("bad") / pl.col("total") / allowed)
+    ), bin_width
+
+
+def budget_left(ax: Axes, budget: Budget, *, wide: bool = True) -> str:
+    """Draw the share of each SLO's budget that is left, over time."""
+    allowed = {slo.name: slo.allowed for slo in budget.slos}
+    frame, _ = coarse(budget.timeline, allowed)
+    worst: tuple[float, str] = (float("inf"), "")
+    ends: list[tuple[float, str, str]] = []
+    for name, colour, style in zip(allowed, COLOURS * 9, STYLES * 9, strict=False):
+        mine = frame.filter((pl.col("slo") == name) & pl.col("spent").is_not_null())
+        if mine.is_empty():
+            continue
+        left = (100 * (1 - mine["spent"])).to_numpy()
+        ax.plot(mine["time"].to_list(), left, color=colour, ls=style, lw=1.8, label=safe(name))
+        worst = min(worst, (float(left[-1]), name))
+        ends.append((float(left[-1]), safe(name, 24 if wide else 12), colour))
+    ax.axhline(0, color=INK, lw=1.2, ls=(0, (2, 2)))
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, -4), max(high, 104))
+    _end_labels(ax, ends)
+    ax.set_ylabel("budget left (%)")
+    ax.set_xlabel("time (UTC)")
+    ax.margins(x=0.01)
+    if not worst[1]:
+        return "No events to count"
+    if worst[0] < 0:
+        return f"The budget of {worst[1]} is overspent by {display.percent(-worst[0] / 100)}"
+    return f"{display.percent(worst[0] / 100)} of the budget of {worst[1]} is left"
+
+
+def burn(ax: Axes, budget: Budget, *, on: str) -> str:
+    """Draw the burn of one SLO in each window, with the alerting bands 1, 6 and 14.4."""
+    allowed = {slo.name: slo.allowed for slo in budget.slos}
+    frame, width = coarse(budget.timeline, allowed)
+    mine = frame.filter((pl.col("slo") == on) & pl.col("burn").is_not_null())
+    times, values = mine["time"].to_list(), mine["burn"].to_numpy()
+    ax.fill_between(times, 0, values, step="post", color=COLOURS[0], alpha=0.3, linewidth=0)
+    ax.step(times, values, where="post", color=COLOURS[0], lw=1)
+    top = max(1.6, 1.12 * float(values.max())) if len(values) else 1.6
+    for level, what in ((1.0, "1 on pace"), (6.0, "6 ticket"), (14.4, "14.4 page")):
+        if level < top:
+            ax.axhline(level, color=INK, lw=0.8, ls=(0, (4, 2)))
+            _beside(ax, level, what, INK)
+    ax.set_ylim(0, top)
+    ax.set_ylabel(f"burn of {safe(on, 20)}\n(times budget rate,\nper {display.length(width)})")
+    ax.set_xlabel("time (UTC)")
+    ax.margins(x=0.01)
+    return f"Burn of {on}"
+
+
+def bad_share(ax: Axes, windows: Windows) -> str:
+    """Draw the share of bad events over time, all units together."""
+    said = []
+    for slo, colour, style in zip(windows.slos, COLOURS * 9, STYLES * 9, strict=False):
+        total, bad = f"{slo.name}.total", f"{slo.name}.bad"
+        sums = windows.table.group_by("time").agg(pl.col(total).sum(), pl.col(bad).sum()).sort("time")
+        sums = sums.filter(pl.col(total) > 0)
+        if sums.is_empty():
+            continue
+        ax.plot(sums["time"].to_list(), (100 * sums[bad] / sums[total]).to_numpy(), color=colour, ls=style, lw=1.2)
+        ax.lines[-1].set_label(safe(slo.name))
+        said.append(f"{slo.name} {display.percent(float(sums[bad].sum()) / float(sums[total].sum()))}")
+    ax.set_ylabel("bad events (%)")
+    ax.set_xlabel("time (UTC)")
+    if len(said) > 1:
+        ax.legend(frameon=False, fontsize=8.5)
+    return f"Share of bad events: {', '.join(said)}" if said else "No events to count"
+
+
+def change_lanes(changes: Sequence[dict[str, Any]]) -> list[tuple[str, list[tuple[datetime, str]]]]:
+    """Sort change events into one lane a variable, the variables that changed least first, six at most."""
+    lanes: dict[str, dict[datetime, set[str]]] = {}
+    for row in changes:
+        lanes.setdefault(str(row["variable"]), {}).setdefault(row["time"], set()).add(str(row["after"]))
+    order = sorted(lanes, key=lambda name: (len(lanes[name]), name))[:_MOST_LANES]
+    return [(name, [(t, "/".join(sorted(after))) for t, after in sorted(lanes[name].items())]) for name in order]
+
+
+def change_strip(ax: Axes, lanes: Sequence[tuple[str, list[tuple[datetime, str]]]], *, wide: bool = True) -> None:
+    """Draw change events above a time axis, each with its new value where there is room for it."""
+    low, high = ax.get_xlim()
+    unit: Any = ax.xaxis
+    for y, (_, events) in enumerate(lanes):
+        times: Any = [time for time, _ in events]
+        ax.plot(times, [y] * len(times), "|", color=INK, ms=9, mew=1.2)
+        at = [float(value) for value in unit.convert_units(times)]
+        room = (high - low) / 105
+        for i, (when, (_, after)) in enumerate(zip(at, events, strict=True)):
+            text = safe(after, 14)
+            follows = at[i + 1] if i + 1 < len(at) else high
+            if wide and room * (len(text) + 1) < follows - when:
+                ax.annotate(text, (when, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.set_yticks(range(len(lanes)), [safe(name, 24 if wide else 14) for name, _ in lanes])
+    ax.set_ylim(len(lanes) - 0.5, -0.5)
+    ax.tick_params(axis="both", length=0)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+
+
+def _end_labels(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Write names at the right ends of lines, pushed apart until none overlaps."""
+    low, high = ax.get_ylim()
+    step = (high - low) * 0.09
+    at = -float("inf")
+    for value, name, colour in sorted(ends):
+        at = max(value, at + step)
+        _beside(ax, at, name, colour)
+
+
+def _beside(ax: Axes, y: float, text: str, colour: str) -> None:
+    """Write to the right of the axes, level with a value."""
+    where: Any = ("axes fraction", "data")
+    ax.annotate(text, (1.005, y), xycoords=where, va="center", color=colour, fontsize=8.5, annotation_clip=False)

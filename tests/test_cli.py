@@ -1,0 +1,166 @@
+"""The command line: stdout is the answer, a mistake is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from causalrel import cli
+
+REAL = Path(__file__).parents[2] / "shared/data/llm_pilot/requests.parquet"
+LOAD_TEST = ["--columns", "llm-pilot", "--slo", "llm-load-test", "--by", "model,gpu_type,gpu_count,users", "--every", "30s"]
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    before = sys.argv
+    sys.argv = ["causalrel", *arguments]
+    try:
+        code = cli.main()
+    finally:
+        sys.argv = before
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def slo_file(folder: Path, where: str = "ttft_s <= 1", target: str = "0.99") -> str:
+    path = folder / "slo.yaml"
+    path.write_text(
+        "apiVersion: openslo/v1\nkind: SLO\nmetadata: {name: ttft, labels: {dimension: latency}}\nspec:\n"
+        "  service: chat\n  indicator:\n    metadata: {name: good}\n    spec:\n      ratioMetric:\n        counter: true\n"
+        f"        good: {{metricSource: {{type: causalrel, spec: {{where: \"{where}\"}}}}}}\n"
+        "        total: {metricSource: {type: causalrel, spec: {}}}\n"
+        "  timeWindow: [{duration: 28d, isRolling: true}]\n  budgetingMethod: Occurrences\n"
+        f"  objectives: [{{displayName: x, target: {target}}}]\n"
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["budget", "nosuch.parquet"], "cannot read 'nosuch.parquet': no such file"),
+        (["budget", "llm-canari"], "did you mean 'llm-canary'"),
+        (["budget", "llm-canary", "--slos", "x"], "No such option: --slos"),
+        (["bugdet", "llm-canary"], "bugdet"),
+        (["effect", "llm-canary", "--of", "ttft", "--on", "tpot"], "role outcome, which nobody can set"),
+        (["whatif", "llm-canary", "--do", "availability=1"], "role outcome, which nobody can set"),
+        (["whatif", "llm-canary", "--do", "batch_size"], "sets nothing"),
+        (["budget", "llm-canary", "--every", "30d"], "longer than"),
+        (["budget", "llm-canary", "--every", "soon"], "is not a duration"),
+        (["attribute", "llm-canary", "--during", "2026-02-15"], "is not a span"),
+        (["budget", "llm-canary", "--by", "nodes"], "did you mean 'node'"),
+        (["budget", "llm-canary", "--seed", "-1"], "seed"),
+        (["show", "llm-servin"], "did you mean 'llm-serving'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_2(capsys, arguments, says) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1 + err.count("note: ")
+    assert "Traceback" not in err
+
+
+def test_unknown_column_in_a_predicate_is_met_with_a_near_one(capsys, tmp_path) -> None:
+    code, _, err = run(capsys, "budget", "llm-canary", "--slo", slo_file(tmp_path, where="ttft <= 1"))
+    assert code == 2
+    assert "did you mean 'ttft_s'" in err
+
+
+def test_a_target_above_one_is_refused_with_a_hint(capsys, tmp_path) -> None:
+    code, _, err = run(capsys, "budget", "llm-canary", "--slo", slo_file(tmp_path, target="1.2"))
+    assert code == 2
+    assert "1.2" in err
+
+
+@pytest.mark.parametrize("name", ["empty.parquet", "empty.csv", "empty.jsonl"])
+def test_an_empty_file_is_refused(capsys, tmp_path, name) -> None:
+    (tmp_path / name).touch()
+    code, out, err = run(capsys, "budget", str(tmp_path / name), "--slo", "llm-chat")
+    assert (code, out) == (2, "")
+    assert "empty" in err or "no rows" in err
+
+
+def test_zero_rows_are_refused(capsys, tmp_path) -> None:
+    pl.DataFrame(schema={"time": pl.Datetime("us", "UTC"), "ttft_s": pl.Float64}).write_parquet(tmp_path / "none.parquet")
+    code, _, err = run(capsys, "budget", str(tmp_path / "none.parquet"), "--slo", "llm-chat")
+    assert code == 2
+    assert "no rows" in err
+
+
+def test_json_is_one_object_with_the_verdict(capsys) -> None:
+    code, out, _ = run(capsys, "attribute", "llm-canary", "--on", "ttft", "--format", "json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["verdict"] in ("answered", "bounded")
+    assert facts["terms"]
+
+
+def test_a_refused_answer_is_shown_and_exits_2(capsys) -> None:
+    code, out, err = run(capsys, "whatif", "llm-canary", "--do", "batch_size=64")
+    assert code == 2
+    assert out.lstrip().startswith("refused")
+    assert "never seen" in err
+
+
+def test_a_gate_that_fails_exits_1(capsys) -> None:
+    code, out, err = run(capsys, "whatif", "llm-canary", "--do", "batch_size=4", "--gate", "0.05")
+    assert code == 1
+    assert out
+    assert "above the gate" in err
+
+
+def test_nothing_is_half_written(capsys, tmp_path) -> None:
+    target = tmp_path / "missing" / "out.json"
+    code, _, err = run(capsys, "forecast", "llm-canary", "-o", str(target))
+    assert code == 2
+    assert "missing" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_discover_writes_a_graph_that_loads(capsys, tmp_path) -> None:
+    target = tmp_path / "found.yaml"
+    assert run(capsys, "discover", "llm-canary", "--resamples", "1", "-o", str(target))[0] == 0
+    assert run(capsys, "attribute", "llm-canary", "--graph", str(target), "--on", "tpot")[0] == 0
+
+
+def test_simulate_writes_what_read_reads(capsys, tmp_path) -> None:
+    target = tmp_path / "made"
+    assert run(capsys, "simulate", "llm-canary", "--days", "1", "-o", str(target))[0] == 0
+    code, out, _ = run(capsys, "read", str(target))
+    assert code == 0
+    assert "ttft_s" in out
+
+
+def test_show_lists_and_prints(capsys) -> None:
+    assert "llm-canary" in run(capsys, "show")[1]
+    assert "graph: llm-serving" in run(capsys, "show", "llm-serving")[1]
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    made = subprocess.run(
+        f"{sys.executable} -m causalrel show llm-serving | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert made.stdout == "graph: llm-serving\n"
+    assert "Traceback" not in made.stderr
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the public llm_pilot load tests are not beside this checkout")
+def test_real_load_tests_reproduce_the_designed_truth(capsys) -> None:
+    where = "model = 'llama-7b' AND gpu_type = 'A10' AND users = 64"
+    question = ["--of", "gpu_count=1,2", "--on", "availability", "--where", where]
+    code, out, _ = run(
+        capsys, "effect", str(REAL), *LOAD_TEST, "--graph", "llm-load-test", *question, "--format", "json"
+    )
+    terms = {(t["quantity"], t["level"]): t for t in json.loads(out)["terms"]}
+    one, two = terms["bad_share_at", "1"], terms["bad_share_at", "2"]
+    assert code == 0
+    assert one["low"] <= 0.864 <= one["high"]
+    assert two["low"] <= 0.0015 <= two["high"]
+    assert json.loads(out)["verdict"] == "bounded"
