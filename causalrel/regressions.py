@@ -291,12 +291,12 @@ def _sandwich(
 
 
 def _floored(cov: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a covariance no variance of which is below the least one."""
-    missing = np.maximum(0.0, np.diag(least) - np.diag(cov))
-    if (missing > 0).all():
-        return least
-    made: NDArray[np.float64] = cov + np.diag(missing)
-    return made
+    """Return the smallest covariance that gives no combination less variance than either of two does."""
+    root = _root(least)
+    inverse = _inverse(root)
+    values, vectors = np.linalg.eigh(inverse @ cov @ inverse.T)
+    lifted = root @ vectors
+    return np.asarray((lifted * np.maximum(values, 1.0)) @ lifted.T, dtype=np.float64)
 
 
 def _root(cov: NDArray[np.float64]) -> NDArray[np.float64]:

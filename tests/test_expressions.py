@@ -122,7 +122,7 @@ def test_case_is_for_maps_only() -> None:
 
 
 def test_columns_of_reads_every_part() -> None:
-    assert columns_of("CASE WHEN a IN (1) THEN b ELSE \"x y\" END") == {"a", "b", "x y"}
+    assert columns_of('CASE WHEN a IN (1) THEN b ELSE "x y" END') == {"a", "b", "x y"}
 
 
 def test_a_column_cannot_be_a_pattern() -> None:

@@ -172,7 +172,10 @@ def test_bad_times(tmp_path: Path) -> None:
     refused(put(tmp_path, "a.csv", "time,x\nyesterday,1\n"), "column 'time' of .* holds 'yesterday', which is no time")
     refused(put(tmp_path, "b.csv", "time,x\n0,1\n3600,2\n"), "runs from 0 to 3600, which is no one unit of epoch")
     refused(put(tmp_path, "c.csv", "time,x\n1770768000,1\n1770768000000,2\n"), "no one unit of epoch time")
-    refused(put(tmp_path, "d.csv", "timestamp,x\n1,1\n"), "needs column 'time', which the data lack; did you mean 'timestamp'")
+    refused(
+        put(tmp_path, "d.csv", "timestamp,x\n1,1\n"),
+        "needs column 'time', which the data lack; did you mean 'timestamp'",
+    )
     refused(put(tmp_path, "e.csv", "time,x\n,1\n,2\n"), "is empty|is there|holds")
     refused(put(tmp_path, "f.jsonl", '{"time": true}\n'), "holds Boolean, not times")
 
@@ -203,8 +206,12 @@ def test_values_become_canonical(tmp_path: Path) -> None:
 
 
 def test_values_that_cannot_become_canonical(tmp_path: Path) -> None:
-    refused(put(tmp_path, "a.csv", "time,ttft_s\n1770768000,fast\n"), "column 'ttft_s' of .* holds 'fast', not a number")
-    refused(put(tmp_path, "b.jsonl", '{"time": 1770768000, "error": 200}\n'), "column 'error' of .* holds Int64, not text")
+    refused(
+        put(tmp_path, "a.csv", "time,ttft_s\n1770768000,fast\n"), "column 'ttft_s' of .* holds 'fast', not a number"
+    )
+    refused(
+        put(tmp_path, "b.jsonl", '{"time": 1770768000, "error": 200}\n'), "column 'error' of .* holds Int64, not text"
+    )
     refused(put(tmp_path, "c.jsonl", '{"time": 1770768000, "ttft_s": [1]}\n'), "holds List.*not numbers")
     got = read(put(tmp_path, "d.jsonl", '{"time": 1770768000, "error": true}\n{"time": 1770768001, "error": false}\n'))
     assert got.frame()["error"].to_list() == ["error", None]

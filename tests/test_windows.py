@@ -135,12 +135,27 @@ def test_units_of_several_columns() -> None:
     ("columns", "slo", "every", "said"),
     [
         ({"time": [], "ttft_s": []}, TTFT, "5m", "'memory' holds no rows"),
-        ({"time": minutes(0, 2), "ttft_s": [1, 2]}, TTFT, "5m", "every '5m' is longer than the data, which run for 2 min"),
-        ({"time": minutes(0, 20), "e2e_s": [1, 2]}, TTFT, "5m", "SLO 'ttft' needs column 'ttft_s', which the data lack"),
+        (
+            {"time": minutes(0, 2), "ttft_s": [1, 2]},
+            TTFT,
+            "5m",
+            "every '5m' is longer than the data, which run for 2 min",
+        ),
+        (
+            {"time": minutes(0, 20), "e2e_s": [1, 2]},
+            TTFT,
+            "5m",
+            "SLO 'ttft' needs column 'ttft_s', which the data lack",
+        ),
         ({"time": minutes(0, 20), "ttft_s": [1, 2]}, UP, "5m", "SLO 'up' needs column 'error'"),
         ({"time": minutes(0, 20), "ttft_s": [1, 2]}, TTFT, "5 minutes", "every '5 minutes' is not a duration"),
         ({"time": minutes(0, 20), "ttft_s": ["a", "b"]}, TTFT, "5m", "'ttft_s' of 'memory' holds String, not numbers"),
-        ({"time": minutes(-3e7, 20), "ttft_s": [1, 2]}, TTFT, "1m", "from 1969-.* to 2026-.* rows, more than 5,000,000"),
+        (
+            {"time": minutes(-3e7, 20), "ttft_s": [1, 2]},
+            TTFT,
+            "1m",
+            "from 1969-.* to 2026-.* rows, more than 5,000,000",
+        ),
     ],
 )
 def test_bad_questions_are_one_sentence(columns: dict[str, Any], slo: SLO, every: str, said: str) -> None:

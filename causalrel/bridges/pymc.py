@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 _CHAINS = 4
 _DRAWS = 1000
-_TUNES = ((1000, 0.9), (2000, 0.95))
+_TRIES = ((1000, 1, 0.95), (2000, 3, 0.99))
 
 
 def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tuple[Check, ...]]:
@@ -61,10 +61,10 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
         likelihood = -bad * pm.math.log1pexp(-odds) - (total - bad) * pm.math.log1pexp(odds)
         pm.Potential("events", likelihood.sum())
     checks: tuple[Check, ...] = ()
-    for tune, accept in _TUNES:
+    for tune, thin, accept in _TRIES:
         with model, _quiet():
             trace = pm.sample(
-                _DRAWS,
+                thin * _DRAWS,
                 tune=tune,
                 chains=_CHAINS,
                 target_accept=accept,
@@ -76,7 +76,7 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
         checks = sampler_checks(trace)
         if all(check.passed for check in checks):
             break
-    rates = trace["posterior"]["rate"].to_numpy().astype(np.float64)
+    rates = trace["posterior"]["rate"].to_numpy()[:, ::thin].astype(np.float64)
     return rates.reshape(-1, len(bad)), checks
 
 

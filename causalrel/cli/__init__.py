@@ -66,7 +66,7 @@ def main() -> int:
         close = getattr(fault, "possibilities", None)
         hint = f"; did you mean '{close[0]}'?" if close else "; see causalrel --help"
         written = getattr(fault, "format_message", lambda: str(fault))()
-        return _say(" ".join(written.split()).split(" Did you mean")[0].rstrip(".") + hint)
+        return _say(" ".join(written.split()).split(" Did you mean")[0].split(" (Possible")[0].rstrip(".") + hint)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 
 import polars as pl
 
@@ -125,45 +125,29 @@ def gather(
     CausalrelError
         When something named is unknown or cannot be asked.
     """
-    from causalrel.attribution import attribute, parse_time
-    from causalrel.effects import effect
+    from causalrel.attribution import attribute
 
-    def told(stage: str) -> None:
-        if progress is not None:
-            progress(stage)
-
-    if not network.slos:
-        raise errors.bad_question("report: the network holds no SLO", "fit a graph with an SLO as outcome")
+    told = progress or (lambda _: None)
     told("budgets")
     spent = budget(windows, seed=seed)
-    names = [slo.name for slo in network.slos]
-    if on is not None and on not in names:
-        raise errors.unknown_name(on, "SLO in the network", names)
-    about = on if on is not None else worst_slo(spent, names)
-    start, end = during or _recent(windows)
-    span = parse_time(start, "during"), parse_time(end, "during")
-    other = None if against is None else (parse_time(against[0], "against"), parse_time(against[1], "against"))
+    about = _about(network, spent, on)
+    span, other = _times_of(during or _recent(windows), "during"), _times_of(against, "against") if against else None
     told("attribution")
     blame = _tried(
-        lambda: attribute(windows, network, during=span, against=other, on=about, seed=seed),
+        partial(attribute, windows, network, during=span, against=other, on=about, seed=seed),
         named=during is not None or against is not None,
         question=f"Who burnt the {about} budget?",
         windows=windows,
         seed=seed,
     )
-    found = []
     asked = effects if effects is not None else _varied(windows, network)
-    for of, levels in asked:
-        told(f"effect of {of}")
-        ask = _effect(effect, windows, network, of=of, levels=levels, on=about, where=where, seed=seed)
-        question = f"What would change in {about} if {of} were set differently?"
-        found.append(_tried(ask, named=effects is not None, question=question, windows=windows, seed=seed))
+    found = tuple(_effects(windows, network, asked, about, where, told, named=effects is not None, seed=seed))
     told("what happens next")
     chosen = dict(do) if do is not None else best_setting(found, about)
     return Answers(
         budget=spent,
         attribution=blame,
-        effects=tuple(found),
+        effects=found,
         asked=tuple((of, tuple(levels) if levels else None) for of, levels in asked),
         scenario=_scenario(windows, network, chosen, horizon, named=do is not None, seed=seed),
         on=about,
@@ -257,10 +241,39 @@ def _varied(windows: Windows, network: Network) -> list[tuple[str, None]]:
     return [(name, None) for name in settable if windows.table[name].drop_nulls().n_unique() > 1]
 
 
-def _effect(
-    effect: Callable[..., Estimate], windows: Windows, network: Network, **question: Any
-) -> Callable[[], Estimate]:
-    return lambda: effect(windows, network.graph, **question)
+def _about(network: Network, spent: Budget, on: str | None) -> str:
+    names = [slo.name for slo in network.slos]
+    if not names:
+        raise errors.bad_question("report: the network holds no SLO", "fit a graph with an SLO as outcome")
+    if on is not None and on not in names:
+        raise errors.unknown_name(on, "SLO in the network", names)
+    return on if on is not None else worst_slo(spent, names)
+
+
+def _times_of(span: Span, name: str) -> tuple[datetime, datetime]:
+    from causalrel.attribution import parse_time
+
+    return parse_time(span[0], name), parse_time(span[1], name)
+
+
+def _effects(
+    windows: Windows,
+    network: Network,
+    asked: Asked,
+    on: str,
+    where: str | None,
+    told: Callable[[str], None],
+    *,
+    named: bool,
+    seed: int,
+) -> Iterator[Estimate]:
+    for of, levels in asked:
+        from causalrel.effects import effect
+
+        told(f"effect of {of}")
+        ask = partial(effect, windows, network.graph, of=of, levels=levels, on=on, where=where, seed=seed)
+        question = f"What would change in {on} if {of} were set differently?"
+        yield _tried(ask, named=named, question=question, windows=windows, seed=seed)
 
 
 def _scenario(
@@ -270,14 +283,14 @@ def _scenario(
 
     if not do:
         return _tried(
-            lambda: forecast(windows, network, horizon=horizon, seed=seed),
+            partial(forecast, windows, network, horizon=horizon, seed=seed),
             named=False,
             question="How much of each budget is spent as things are?",
             windows=windows,
             seed=seed,
         )
     return _tried(
-        lambda: whatif(windows, network, do=do, horizon=horizon, seed=seed),
+        partial(whatif, windows, network, do=do, horizon=horizon, seed=seed),
         named=named,
         question=f"How much of each budget is spent with {', '.join(do)} set differently?",
         windows=windows,

@@ -48,7 +48,7 @@ def safe(value: object, most: int = 32) -> str:
     return (text if len(text) <= most else text[: most - 3] + "...").replace("$", r"\$")
 
 
-def wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int, most: int = 400) -> str:
     r"""Break a title into lines that fit.
 
     Parameters
@@ -57,6 +57,8 @@ def wrapped(text: str, width: int) -> str:
         One sentence.
     width : int
         Characters a line.
+    most : int
+        Characters in all.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def wrapped(text: str, width: int) -> str:
     >>> wrapped("a b", 1)
     'a\nb'
     """
-    return "\n".join(textwrap.wrap(safe(text, 400), width, break_long_words=True))
+    return "\n".join(textwrap.wrap(safe(text, most), width, break_long_words=True))
 
 
 def no_answer(ax: Axes, answer: Estimate) -> str:
@@ -162,7 +164,7 @@ def forest(ax: Axes, rows: Sequence[Row], *, xlabel: str, wide: bool = True) -> 
         ax.annotate(texts[y][0], (mean, y), (0, 7), textcoords="offset points", ha="center", fontsize=8)
         ends += [low, high]
     ax.axvline(0, color=_QUIET, lw=0.8)
-    ax.set_yticks(range(len(rows)), [wrapped(label, 60 if wide else 20) for label, *_ in rows])
+    ax.set_yticks(range(len(rows)), [wrapped(label, 44 if wide else 20, 60) for label, *_ in rows])
     ax.set_ylim(len(rows) - 0.5, -0.75)
     _room(ax, ends, 0.12 if wide else 0.3, both=True)
     _xlabel(ax, xlabel, wide)

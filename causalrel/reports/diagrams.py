@@ -30,6 +30,8 @@ _FILLS = {
 _MOST_DEPTH = 3
 _MOST_NOTES = 5
 _BEND = 0.25  # height of the slot of an edge that passes a column, in boxes
+_FEW, _MANY = 2, 5  # columns
+_POINTS = 600  # width of a page column, less its margins
 _SWEEPS = 12
 _STEPS = np.linspace(0.0, 1.0, 24)
 
@@ -106,7 +108,7 @@ def arrange(graph: Graph) -> Layout:
         columns=tuple(tuple(column) for column in columns),
         places=places,
         paths=tuple(paths),
-        width=0.66 if len(columns) > 2 else 0.4,
+        width=0.4 if len(columns) <= _FEW else 0.66 if len(columns) <= _MANY else 0.76,
         inches=max(1.8, 0.44 * tallest + 0.5),
     )
 
@@ -133,7 +135,8 @@ def draw(ax: Axes, graph: Graph, layout: Layout) -> str:
     for edge, path in layout.paths:
         _edge(ax, edge, [layout.places[slot] for slot in path], half)
     roles: dict[str, str] = {v.name: v.role for v in graph.variables}
-    most = max(8, round(layout.width / max(len(layout.columns), 1) * 104))
+    size = 8.5 if len(layout.columns) <= _MANY else 7.5
+    most = max(8, round(layout.width / len(layout.columns) * _POINTS / (0.6 * size)))
     for slot, (x, y) in layout.places.items():
         if slot.startswith("\x00") and ":" in slot:
             continue
@@ -148,7 +151,7 @@ def draw(ax: Axes, graph: Graph, layout: Layout) -> str:
             zorder=3,
         )
         name = slot.removeprefix("\x00")
-        ax.text(x, y - 0.09, safe(name, most), ha="center", va="center", fontsize=8.5, zorder=4)
+        ax.text(x, y - 0.09, safe(name, most), ha="center", va="center", fontsize=size, zorder=4)
         ax.text(x, y + 0.2, role, ha="center", va="center", fontsize=6.5, color="#4d4d4d", zorder=4)
     bottom = max((y for _, y in layout.places.values()), default=0.0) + 0.6
     ax.set_xlim(-half - 0.03, len(layout.columns) - 1 + half + 0.03)

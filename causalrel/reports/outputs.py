@@ -130,11 +130,12 @@ def save_text(text: str, path: str | Path) -> None:
         raise errors.bad_question(f"cannot write '{target}': there is no directory '{target.parent}'", "make it first")
     if target.is_dir():
         raise errors.bad_question(f"cannot write '{target}': it is a directory", "name a file in it")
+    data = text.encode("utf-8")
     made = ""
     try:
         handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(made).chmod(_mode(target))

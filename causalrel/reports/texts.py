@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +36,8 @@ def to_text(facts: Mapping[str, Any]) -> str:
         lines.append(_wrapped(f"{asked['verdict'].upper()}: {asked['question']}", hang=2))
         lines += [_wrapped(f"- {check['name']}: {check['says']}", first=2, hang=4) for check in asked["failed"]]
     for section in facts["sections"]:
-        lines += ["", section["title"], "-" * len(section["title"])]
+        head = display.plain(section["title"])[:_WIDTH]
+        lines += ["", head, "-" * len(head)]
         lines += [_wrapped(sentence) for sentence in section["says"]]
         lines += [_wrapped(f"- {note}", hang=2) for note in section["notes"]]
         for table in section["tables"]:
@@ -72,7 +74,7 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
         for table in section["tables"]:
             body = _markdown_table(table)
             if table["folded"]:
-                summary = display.markup(table["caption"])
+                summary = _entities(table["caption"])
                 lines += ["", f"<details><summary>{summary}</summary>", "", body, "", "</details>"]
             else:
                 lines += ["", f"{_md(_caption(table))}", "", body]
@@ -83,6 +85,11 @@ def _md(value: object) -> str:
     """Escape for Markdown; addresses, mathematics and entities stay the characters they are."""
     text = display.markdown(value).replace("&", "&amp;").replace("$", "\\$").replace("~", "\\~")
     return text.replace("://", ":\\/\\/").replace("www.", "www\\.")
+
+
+def _entities(value: object) -> str:
+    """Escape for HTML inside Markdown, where neither escapes of the one nor of the other are enough."""
+    return re.sub(r"[^\w ,.-]", lambda found: f"&#{ord(found[0])};", display.plain(value))
 
 
 def _wrapped(text: object, *, first: int = 0, hang: int = 0) -> str:

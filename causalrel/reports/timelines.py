@@ -40,7 +40,7 @@ def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
     _beside(ax, 100, "gone", INK)
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, 100) if low > 60 else min(low, 0), max(high, 110))
-    ax.set_ylabel(f"{safe(slo)} budget used (%)")
+    ax.set_ylabel(f"{safe(slo, 20)} budget used (%)")
     ax.set_xlabel("time (UTC)")
     if len(found) > 1:
         ax.legend(loc="best", frameon=False, fontsize=8.5)
@@ -112,6 +112,8 @@ def burn(ax: Axes, budget: Budget, *, on: str) -> str:
     frame, width = coarse(budget.timeline, allowed)
     mine = frame.filter((pl.col("slo") == on) & pl.col("burn").is_not_null())
     times, values = mine["time"].to_list(), mine["burn"].to_numpy()
+    if times:
+        times, values = [*times, times[-1] + width], np.append(values, values[-1])
     ax.fill_between(times, 0, values, step="post", color=COLOURS[0], alpha=0.3, linewidth=0)
     ax.step(times, values, where="post", color=COLOURS[0], lw=1)
     top = max(1.6, 1.12 * float(values.max())) if len(values) else 1.6

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer.main
 
 import causalrel as cr
-from causalrel.cli import app
+from causalrel.cli import app, main
 
 # Loading, counting and fitting are steps of a command; `show` lists what ships.
 PYTHON_ONLY = {"fit", "load_dataset", "load_graph", "load_slos", "plot", "window"}
 COMMAND_ONLY = {"show"}
 # Named otherwise on the command line, or a step of it that needs no name there.
 OPTION_OF = {"path": "data", "windows": "data", "name": "scenario", "levels": "of", "effects": "effect"}
+Run = Callable[..., tuple[int, str, str]]
+
 NO_OPTION = {"network", "draws", "progress", "title"}
 
 
@@ -31,10 +34,18 @@ def verbs() -> set[str]:
     return {name for name in cr.__all__ if name[0].islower()}
 
 
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "causalrel", *words], cwd=cwd, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in an empty folder of its own; return the exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def ran(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["causalrel", *words])
+        code = main()
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return ran
 
 
 def test_commands_are_the_verbs() -> None:
@@ -50,15 +61,15 @@ def test_every_part_of_a_question_can_be_asked(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(verbs() - PYTHON_ONLY | COMMAND_ONLY))
-def test_a_command_has_help(verb: str, tmp_path: Path) -> None:
-    done = run(verb, "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "Usage: " in done.stdout
-    assert done.stderr == ""
+def test_a_command_has_help(verb: str, run: Run) -> None:
+    code, out, err = run(verb, "--help")
+    assert (code, err) == (0, "")
+    assert "Usage: " in out
 
 
 def test_stdout_is_the_answer_alone(tmp_path: Path) -> None:
-    done = run("budget", "llm-canary", "--format", "json", cwd=tmp_path)
+    words = ["-m", "causalrel", "budget", "llm-canary", "--format", "json"]
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert isinstance(json.loads(done.stdout), dict)
 
@@ -77,11 +88,10 @@ def test_stdout_is_the_answer_alone(tmp_path: Path) -> None:
         (["whatif", "llm-canary", "--do", "batch_size"], "VARIABLE=VALUE"),
     ],
 )
-def test_an_error_is_one_sentence(words: list[str], said: str, tmp_path: Path) -> None:
-    done = run(*words, cwd=tmp_path)
-    sentences = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
-    assert done.returncode == 2
-    assert done.stdout == ""
+def test_an_error_is_one_sentence(words: list[str], said: str, run: Run, tmp_path: Path) -> None:
+    code, out, err = run(*words)
+    sentences = [line for line in err.splitlines() if not line.startswith("note: ")]
+    assert (code, out) == (2, "")
     assert len(sentences) == 1
     assert said in sentences[0]
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,261 @@
+"""Figures draw what answers hold, never let a label become markup, and come out the same each time."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from causalrel.budgets import budget
+from causalrel.errors import CausalrelError
+from causalrel.estimates import Check, Estimate, Origin, refusal
+from causalrel.graphs import Edge, Graph, Unmeasured
+from causalrel.graphs.documents import load_graph
+from causalrel.networks import Network
+from causalrel.reports import charts, diagrams, timelines
+from causalrel.reports.figures import forest_svg, plot, svg
+from causalrel.windows import Windows
+
+DAY = datetime(2026, 2, 11, tzinfo=UTC)
+ORIGIN = Origin(version="0.1.0", seed=0, data="ab", span=(DAY, DAY), slos="cd")
+HOSTILE = ("<img src=x onerror=alert(1)>", "</svg><script>x</script>", "$\\alpha$", "\x1b[2J", "$unpaired", "a & b")
+
+
+def estimate(columns: dict[str, list[Any]], means: list[float]) -> Estimate:
+    noise = np.random.default_rng(0).normal(0, 0.1, (100, 1))
+    return Estimate(
+        question="What happens?",
+        draws=np.array(means)[None, :] + noise,
+        terms=pl.DataFrame({"slo": ["ttft"] * len(means), "unit": ["1"] * len(means), **columns}),
+        unit="1",
+        method="by hand",
+        assumptions=(),
+        checks=(),
+        verdict="answered",
+        origin=ORIGIN,
+    )
+
+
+def attribution(driver: str = "clock") -> Estimate:
+    drivers, roles = [driver, "unexplained", "total"], ["hardware", "", ""]
+    return estimate({"quantity": ["burn"] * 3, "driver": drivers, "role": roles}, [2.0, 1.0, 3.0])
+
+
+def effect(level: str = "8") -> Estimate:
+    names = {"quantity": ["burn", "bad_share_at"], "of": ["batch"] * 2, "baseline": ["4"] * 2, "level": [level] * 2}
+    return estimate(names, [1.0, 0.1])
+
+
+def scenario() -> Estimate:
+    times = [DAY + timedelta(days=day) for day in (1, 2, 1, 2)]
+    scenarios = ["as is", "as is", "changed", "changed"]
+    return estimate({"quantity": ["spent"] * 4, "scenario": scenarios, "time": times}, [0.5, 1.2, 0.4, 0.8])
+
+
+def windows() -> Windows:
+    times = [DAY + timedelta(hours=hour) for hour in range(6)]
+    frame = pl.DataFrame({"t": times, "n": [100] * 6, "bad": [0, 2, 4, 30, 2, 0], "batch": [4, 4, 8, 8, 4, 4]})
+    return Windows.from_frame(frame, time="t", roles={"batch": "config"}, events={"ttft": ("n", "bad")})
+
+
+def graph() -> Graph:
+    roles: Any = {"load": "workload", "batch": "config", "queue": "engine", "ttft": "outcome"}
+    return Graph.from_edges([("load", "queue"), ("batch", "queue"), ("queue", "ttft"), ("load", "ttft")], roles=roles)
+
+
+def network() -> Network:
+    mechanisms: Any = ()
+    width = timedelta(hours=1)
+    return Network(graph=graph(), mechanisms=mechanisms, slos=(), width=width, checks=(), origin=ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("thing", "title"),
+    [
+        (attribution(), "clock explains"),
+        (effect(), "What happens?"),
+        (scenario(), "Probability that the ttft budget is gone by 2026-02-13 00:00 UTC"),
+        (graph(), "graph: 4 variables, 4 causal edges"),
+        (network(), "graph: 4 variables, 4 causal edges"),
+        (windows(), "Share of bad events: ttft 6.3%"),
+        (budget(windows()), "The budget of ttft is overspent by"),
+    ],
+)
+def test_plot_draws_every_noun(thing: Any, title: str) -> None:
+    before = dict(mpl.rcParams)
+    made = plot(thing)
+    assert isinstance(made, Axes)
+    assert made.get_title(loc="left").replace("\n", " ").startswith(title)
+    assert dict(mpl.rcParams) == before
+    given = Figure().add_subplot()
+    assert plot(thing, ax=given) is given
+    assert not hasattr(mpl, "pyplot") or mpl.pyplot.get_fignums() == []
+
+
+def test_plot_says_what_it_cannot_draw() -> None:
+    with pytest.raises(CausalrelError, match="plot cannot draw a int; give a Budget, Estimate"):
+        plot(3)  # type: ignore[arg-type]
+
+
+def test_axes_have_labels_with_units() -> None:
+    assert plot(attribution()).get_xlabel() == "change in burn (multiples of the budget rate)"
+    assert plot(scenario()).get_ylabel() == "ttft budget used (%)"
+    assert plot(windows()).get_ylabel() == "bad events (%)"
+    assert plot(budget(windows())).get_ylabel() == "budget left (%)"
+
+
+def test_a_refusal_is_drawn_as_its_reason() -> None:
+    check = Check(name="overlap", passed=False, says="nothing $overlaps$")
+    answer = refusal("Why?", method="none", checks=[check], origin=ORIGIN)
+    made = plot(answer)
+    assert made.get_title(loc="left") == "Refused: Why?"
+    assert "nothing" in made.texts[0].get_text()
+    assert "nothing $overlaps$" in svg(answer, name="x", size="wide")
+
+
+def test_estimates_of_other_shapes_are_a_forest() -> None:
+    made = plot(estimate({"quantity": ["burn", "burn"], "of_unit": ["a", "b"]}, [1.0, 2.0]))
+    assert [label.get_text() for label in made.get_yticklabels()] == ["ttft burn a", "ttft burn b"]
+
+
+def test_bars_are_as_long_as_the_means() -> None:
+    answer = attribution()
+    bars = [patch.get_width() for patch in plot(answer).patches]
+    assert bars == pytest.approx(answer.frame()["mean"].to_list())
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_labels_stay_text(label: str, size: Any) -> None:
+    drawn = [
+        svg(attribution(label), name="a", size=size),
+        svg(effect(label), name="b", size=size),
+        svg(Graph(variables=graph().variables, edges=(), name=label), name="c", size=size),
+        forest_svg([(label, 1.0, 0.5, 1.5)], xlabel="burn", name="d", size=size),
+    ]
+    for text in drawn:
+        assert not re.search(r"<(script|img|image|a|foreignObject|style)\b", text)
+        assert not re.search(r"<[^>]*\son\w+=", text)
+        assert "\x1b" not in text
+        assert not re.search(r'href="(?!#)', text)
+        assert not re.search(r"url\((?!#)", text)
+    if "$" in label:
+        assert label in drawn[0]
+
+
+def test_same_figure_same_bytes_and_own_identifiers() -> None:
+    first, again, other = (svg(scenario(), name=name, size="wide") for name in ("a", "a", "b"))
+    assert first == again
+    assert all(name.startswith("a-") for name in re.findall(r'\bid="([^"]*)"', first))
+    assert set(re.findall(r'\bid="([^"]*)"', first)).isdisjoint(re.findall(r'\bid="([^"]*)"', other))
+    targets = set(re.findall(r"#(a-[^\")]*)", first))
+    assert targets <= set(re.findall(r'\bid="([^"]*)"', first))
+
+
+def test_budget_figure_stacks_changes_left_and_burn() -> None:
+    changes = [{"time": DAY + timedelta(hours=2), "variable": "batch", "before": "4", "after": "8"}]
+    during = (DAY + timedelta(hours=2), DAY + timedelta(hours=4))
+    text = svg(budget(windows()), name="x", size="wide", on="ttft", during=during, changes=changes)
+    for word in ("batch", "budget left (%)", "burn of ttft", "14.4 page", "6 ticket", "1 on pace"):
+        assert word in text
+
+
+def test_coarse_timelines_keep_every_event() -> None:
+    made = budget(windows())
+    frame, width = timelines.coarse(made.timeline, {"ttft": 0.01})
+    assert width == timedelta(hours=1)
+    assert frame["bad"].sum() == 38
+    assert frame["burn"].max() == pytest.approx(30.0)
+    long = pl.DataFrame(
+        {
+            "slo": "ttft",
+            "time": pl.datetime_range(DAY, DAY + timedelta(days=28), "5m", closed="left", eager=True),
+            "total": 10,
+            "bad": 1,
+            "spent": 0.5,
+        }
+    )
+    frame, width = timelines.coarse(long, {"ttft": 0.01})
+    assert frame.height <= 400
+    assert frame["bad"].sum() == long.height
+
+
+def test_change_lanes_put_rare_changes_first() -> None:
+    rows = [
+        {"time": DAY + timedelta(hours=h), "variable": v, "after": a}
+        for h, v, a in [(0, "x", 1), (1, "x", 2), (0, "y", 3)]
+    ]
+    lanes = timelines.change_lanes([*rows, {"time": DAY, "variable": "y", "after": 4}])
+    assert lanes == [("y", [(DAY, "3/4")]), ("x", [(DAY, "1"), (DAY + timedelta(hours=1), "2")])]
+
+
+def test_labels_are_cut_and_without_mathematics() -> None:
+    assert charts.safe("x" * 50, 10) == "xxxxxxx..."
+    assert charts.wrapped("$a$ b", 80) == r"\$a\$ b"
+
+
+def boxes(layout: diagrams.Layout) -> dict[str, tuple[float, float]]:
+    return {slot: place for slot, place in layout.places.items() if ":" not in slot}
+
+
+def busy() -> Graph:
+    roles: dict[str, Any] = {f"w{i}": "workload" for i in range(8)} | {f"c{i}": "config" for i in range(6)}
+    roles |= {f"e{i}": "engine" for i in range(10)} | {f"o{i}": "outcome" for i in range(6)}
+    edges = [(f"w{i}", f"e{i}") for i in range(8)] + [(f"c{i}", f"e{i + 2}") for i in range(6)]
+    edges += [(f"e{i}", f"e{i + 1}") for i in range(9)] + [(f"e{i}", f"o{i % 6}") for i in range(10)]
+    return Graph.from_edges([*edges, ("w0", "c0"), ("w1", "o5")], roles=roles, unmeasured={"mood": ["w0", "o1"]})
+
+
+@pytest.mark.parametrize("which", ["llm-serving", "llm-load-test", "busy"])
+def test_no_two_boxes_overlap_and_edges_go_right(which: str) -> None:
+    made = busy() if which == "busy" else load_graph(which)
+    layout = diagrams.arrange(made)
+    places = boxes(layout)
+    for (x0, y0), (x1, y1) in pairwise(sorted(places.values())):
+        assert x0 != x1 or y1 - y0 >= 0.99
+    for edge, path in layout.paths:
+        steps = [layout.places[slot][0] for slot in path]
+        assert steps == sorted(steps), edge
+    tiers = {v.name: v.tier for v in made.variables}
+    columns = {tier: {places[name][0] for name in tiers if tiers[name] == tier} for tier in set(tiers.values())}
+    for low, high in pairwise(sorted(columns)):
+        assert max(columns[low]) < min(columns[high])
+
+
+def test_no_label_leaves_its_box() -> None:
+    made = busy()
+    axes = plot(made)
+    axes.figure.canvas.draw()  # type: ignore[attr-defined]
+    names = [text for text in axes.texts if text.get_text() in made.names]
+    assert len(names) == 30
+    spans = sorted((text.get_window_extent() for text in names), key=lambda box: (box.x0, box.y0))
+    for i, box in enumerate(spans):
+        assert not any(box.overlaps(other) for other in spans[i + 1 :])
+
+
+def test_untangling_never_adds_crossings() -> None:
+    made = Graph.from_edges(
+        [("a", "y"), ("b", "x")], roles={"a": "workload", "b": "workload", "x": "outcome", "y": "outcome"}
+    )
+    assert diagrams.arrange(made).columns in ((("a", "b"), ("y", "x")), (("b", "a"), ("x", "y")))
+
+
+def test_hidden_causes_and_lags_are_told() -> None:
+    base = graph()
+    made = Graph(
+        variables=base.variables,
+        edges=(*base.edges, Edge(cause="queue", effect="queue", lag=1)),
+        unmeasured=(Unmeasured(name="demand", affects=("load", "ttft")),),
+    )
+    assert diagrams.counted(made) == (
+        "4 variables, 5 causal edges, 1 unmeasured cause (dashed); across windows, not drawn: queue -> queue (lag 1)"
+    )
+    assert "demand" in svg(made, name="x", size="wide")
