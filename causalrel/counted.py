@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
@@ -110,14 +111,14 @@ def regular_table(
 
 def _polars(frame: object) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
-        frame = collected(frame, "the frame")
-    if not isinstance(frame, pl.DataFrame):
-        if type(frame).__module__.partition(".")[0] != "pandas":
-            raise errors.bad_question(
-                f"{_ASKED_BY} was given a {type(frame).__name__}", "give a polars or pandas frame"
-            )
-        frame = pl.from_pandas(frame)  # type: ignore[call-overload]
-    made: pl.DataFrame = frame
+        made = collected(frame, "the frame")
+    elif isinstance(frame, pl.DataFrame):
+        made = frame
+    elif type(frame).__module__.partition(".")[0] == "pandas":
+        taken: Any = frame
+        made = pl.DataFrame(pl.from_pandas(taken))
+    else:
+        raise errors.bad_question(f"{_ASKED_BY} was given a {type(frame).__name__}", "give a polars or pandas frame")
     if made.height == 0:
         raise errors.empty_data("the frame")
     return made
@@ -201,7 +202,8 @@ def _width(table: pl.DataFrame, every: str | None) -> timedelta:
     if steps.len() == 0:
         raise errors.bad_question("the width of a single window cannot be told", "pass every, such as every='5m'")
     width = steps.min()
-    if not isinstance(width, timedelta) or width % timedelta(seconds=1):
+    assert isinstance(width, timedelta)
+    if width % timedelta(seconds=1):
         raise errors.bad_data(f"the smallest step between windows is {width}", "give windows of whole seconds")
     return width
 

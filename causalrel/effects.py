@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from causalrel.variables import Variable
 
+#: Rows whose outcome is worked out at once, over all draws.
+_CHUNK = 4096
+
 _METHOD = (
     "DoWhy identifies the effect and drives a standardised {link} regression (linear splines of what is held fixed, "
     "crossed with the treatment); draws from a t distribution with a covariance clustered by {groups}"
@@ -233,13 +236,8 @@ def _drive(
         def draw(given: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
             rows = given["row"].astype(np.intp)
             fitted = regress(data, rows).draw(draws, np.random.default_rng([seed, 2]))
-            inside = rows[data.supported[rows]]
-            weight = np.ones(len(inside)) if data.total is None else data.total[inside]
             for level in contrast:
-                treat = np.full(len(inside), level if data.code is None else str(levels.index(level)))
-                eta = matrix(data, inside, treat) @ fitted.T
-                mean = eta if data.total is None else expit(eta)
-                shares[level] = (weight @ mean) / weight.sum()
+                shares[level] = _standardised(data, rows, fitted, level if data.code is None else levels.index(level))
             return shares[contrast[1]] - shares[contrast[0]]
 
         return draw
@@ -254,6 +252,22 @@ def _drive(
             answer=answer((levels[0], level)),
         )
     return shares
+
+
+def _standardised(
+    data: Design, rows: NDArray[np.intp], fitted: NDArray[np.float64], level: Level
+) -> NDArray[np.float64]:
+    """Mean outcome over the supported rows had all been at one level, a draw each; rows in chunks to bound memory."""
+    inside = rows[data.supported[rows]]
+    total = np.zeros(len(fitted))
+    weights = 0.0
+    for start in range(0, len(inside), _CHUNK):
+        part = inside[start : start + _CHUNK]
+        eta = matrix(data, part, np.full(len(part), level if data.code is None else str(level))) @ fitted.T
+        weight = np.ones(len(part)) if data.total is None else data.total[part]
+        total += weight @ (eta if data.total is None else expit(eta))
+        weights += weight.sum()
+    return total / weights
 
 
 def _in_budget_units(

@@ -83,6 +83,33 @@ class Term:
         parts += [np.maximum(numbers - knot, 0.0) / self.scale for knot in self.knots]
         return np.stack(parts, axis=-1)
 
+    def weighted(self, values: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the columns times their coefficients, draw by draw.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,) or (n, n_draws)
+            Values of the parent.
+        weights : ndarray of float64, shape (n_draws, width)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_draws)
+            Part of the linear predictor.
+        """
+        if values.ndim == 1:
+            return self.columns(values) @ weights.T
+        total = (values - self.centre) * (weights[:, 0] / self.scale)
+        above = np.empty_like(total)
+        for knot, weight in zip(self.knots, weights[:, 1:].T, strict=True):
+            np.subtract(values, knot, out=above)
+            np.maximum(above, 0.0, out=above)
+            above *= weight / self.scale
+            total += above
+        made: NDArray[np.float64] = total
+        return made
+
 
 def make_term(name: str, values: NDArray[Any], *, category: bool, knots: int = 2) -> Term:
     """Choose how a parent enters, from its values.
@@ -197,12 +224,7 @@ class Mechanism:
         total = self.draws[:, 0][None, :]
         at = 1
         for term in self.terms:
-            weights = self.draws[:, at : at + term.width]
-            columns = term.columns(np.asarray(values[term.name]))
-            if columns.ndim == 2:
-                total = total + columns @ weights.T
-            else:
-                total = total + np.einsum("ndk,dk->nd", columns, weights)
+            total = total + term.weighted(np.asarray(values[term.name]), self.draws[:, at : at + term.width])
             at += term.width
         return total
 

@@ -105,7 +105,8 @@ def plan_rollup(telemetry: Telemetry, slos: Sequence[SLO], by: Sequence[str], wi
 
     Examples
     --------
-    >>> plan_rollup(Telemetry(requests=pl.LazyFrame({"time": []})), [], ["service"], timedelta(minutes=5)).by
+    >>> requests = pl.LazyFrame(schema={"time": TIME})
+    >>> plan_rollup(Telemetry(requests=requests), [], ["service"], timedelta(minutes=5)).by
     ()
     """
     schema = dict(telemetry.requests.collect_schema())

@@ -49,6 +49,7 @@ def tidy_requests(requests: pl.LazyFrame, plan: Plan, every: str, notes: list[st
     Examples
     --------
     >>> from datetime import UTC, datetime
+    >>> from causalrel.plans import plan_rollup
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 9, 10)]
     >>> frame = pl.LazyFrame({"time": times, "request_id": ["a", "a", "b"]}, schema_overrides={"time": TIME})
     >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(minutes=5))
@@ -109,6 +110,7 @@ def partial_rollup(requests: pl.LazyFrame, plan: Plan) -> pl.DataFrame:
     Examples
     --------
     >>> from datetime import UTC, datetime
+    >>> from causalrel.plans import plan_rollup
     >>> frame = pl.LazyFrame({"time": [datetime(2026, 2, 11, tzinfo=UTC)] * 2}, schema_overrides={"time": TIME})
     >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(minutes=5))
     >>> partial_rollup(frame, plan)["n"].to_list()
@@ -188,6 +190,7 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     Examples
     --------
     >>> from datetime import UTC, datetime
+    >>> from causalrel.plans import plan_rollup
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 11)]
     >>> frame = pl.LazyFrame({"time": times}, schema_overrides={"time": TIME})
     >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(hours=1))
@@ -309,7 +312,8 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
 
     Examples
     --------
-    >>> telemetry = Telemetry(requests=pl.LazyFrame({"time": []}))
+    >>> from causalrel.plans import plan_rollup
+    >>> telemetry = Telemetry(requests=pl.LazyFrame(schema={"time": TIME}))
     >>> rollup_samples(telemetry, plan_rollup(telemetry, [], ["service"], timedelta(minutes=5)), [])[1]
     []
     """

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HISTORY = timedelta(days=28)
+
+#: Rows run through the mechanisms at once, over all draws.
+_CHUNK = 4096
+
 _METHOD = (
     "whole past days (workload, engine residuals, traffic and each day's own miss) drawn again with configuration and "
     "hardware as last seen{changed}, run through the fitted mechanisms; over-dispersed event counts"
@@ -254,10 +258,7 @@ def _futures(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Draw futures: for each SLO the bad and total events of each future day, shape (draws, days)."""
     rng = np.random.default_rng([seed, 4])
-    rest = residuals(past.mechanisms, past.columns)
-    set_to = {**past.current, **do}
-    shares = run(past.mechanisms, past.columns, rest, set_to)
-    fitted = run(past.mechanisms, past.columns, rest, {})
+    weighted = _bad_by_day(past, network, do)
     length = int(np.ceil(past.horizon / timedelta(days=1)))
     chosen = rng.integers(past.days, size=(draws, length))
     which = rng.integers(network.n_draws, size=draws)
@@ -267,10 +268,10 @@ def _futures(
     for slo in past.slos:
         name = slo.name
         total = np.bincount(past.day, weights=past.totals[name], minlength=past.days)
-        weighted = np.stack([_by_day(past, past.totals[name][:, None] * table[name]) for table in (shares, fitted)])
+        changed, fitted = weighted[name]
         seen = np.bincount(past.day, weights=past.bads[name], minlength=past.days)
-        miss = (seen + 1.0)[:, None] / (weighted[1] + 1.0)
-        expected = np.minimum(weighted[0] * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
+        miss = (seen + 1.0)[:, None] / (fitted + 1.0)
+        expected = np.minimum(changed * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
         mean = expected[chosen, which[:, None]] * part
         events = total[chosen] * part
         spread = max(1.0, network.mechanism(name).dispersion)
@@ -280,9 +281,18 @@ def _futures(
     return made
 
 
-def _by_day(past: _Past, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    made = np.zeros((past.days, values.shape[1]))
-    np.add.at(made, past.day, values)
+def _bad_by_day(past: _Past, network: Network, do: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    """Expected bad events of each past day and draw, as set and as it was; rows in chunks to bound memory."""
+    set_to = {**past.current, **do}
+    made = {slo.name: np.zeros((2, past.days, network.n_draws)) for slo in past.slos}
+    for start in range(0, len(past.day), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        columns = {name: column[rows] for name, column in past.columns.items()}
+        left = residuals(past.mechanisms, columns)
+        for i, values in enumerate(({name: value[rows] for name, value in set_to.items()}, {})):
+            shares = run(past.mechanisms, columns, left, values)
+            for slo in past.slos:
+                np.add.at(made[slo.name][i], past.day[rows], past.totals[slo.name][rows, None] * shares[slo.name])
     return made
 
 

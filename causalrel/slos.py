@@ -196,7 +196,7 @@ def _stepped(first: datetime, slo: SLO, count: int) -> datetime:
     return first.replace(year=year, month=month, day=min(first.day, (after - timedelta(days=1)).day))
 
 
-def load_slos(name_or_path: str | Path) -> tuple[SLO, ...]:
+def load_slos(name: str | Path) -> tuple[SLO, ...]:
     """Read SLOs from an OpenSLO v1 document, by shipped name or by path.
 
     A good event is a predicate on request columns in ``metricSource: {type: causalrel, spec: {where: ...}}`` of
@@ -206,7 +206,7 @@ def load_slos(name_or_path: str | Path) -> tuple[SLO, ...]:
 
     Parameters
     ----------
-    name_or_path : str or pathlib.Path
+    name : str or pathlib.Path
         Name of a shipped document, such as ``llm-chat``, or a YAML file.
 
     Returns
@@ -224,7 +224,7 @@ def load_slos(name_or_path: str | Path) -> tuple[SLO, ...]:
     >>> [slo.name for slo in load_slos("llm-chat")]
     ['ttft', 'tpot', 'availability']
     """
-    path = shipped.resolve(str(name_or_path), "models/slos", "SLO file")
+    path = shipped.resolve(str(name), "models/slos", "SLO file")
     faults: list[str] = []
     indicators: dict[str, Indicator] = {}
     documents: list[Document] = []
@@ -238,7 +238,7 @@ def load_slos(name_or_path: str | Path) -> tuple[SLO, ...]:
     if not made and not faults:
         faults.append("it holds no document of kind SLO")
     if faults:
-        raise errors.bad_spec(name_or_path, faults)
+        raise errors.bad_spec(name, faults)
     return tuple(made)
 
 

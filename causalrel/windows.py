@@ -12,8 +12,8 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
-from causalrel.provenance import package_version
 from causalrel.plans import plan_rollup
+from causalrel.provenance import package_version
 from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected

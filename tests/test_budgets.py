@@ -190,7 +190,7 @@ def test_a_budget_shows_itself() -> None:
     assert "&lt;b&gt;" in made._repr_html_()
     assert made.frame().equals(made.table)
     facts = made.facts()
-    assert list(facts)[0] == "verdict"
+    assert next(iter(facts)) == "verdict"
     assert facts["budgets"][0]["total"] == 600
 
 

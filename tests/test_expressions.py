@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -101,7 +102,7 @@ def test_everything_else_is_one_sentence(text: str) -> None:
 )
 def test_deep_and_long_text_is_refused_fast(text: str) -> None:
     start = time.perf_counter()
-    with pytest.raises(CausalrelError, match="levels deep|longer than 4096 bytes|does not parse"):
+    with pytest.raises(CausalrelError, match=r"levels deep|longer than 4096 bytes|does not parse"):
         columns_of(text)
     assert time.perf_counter() - start < 2
 
@@ -133,10 +134,8 @@ def test_a_column_cannot_be_a_pattern() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_compiled_or_refused(text: str) -> None:
-    try:
-        compile_expression(text, KNOWN, "x")
-    except CausalrelError as fault:
-        assert fault.reason in {"spec", "data"}
+    with suppress(CausalrelError):
+        assert isinstance(compile_expression(text, KNOWN, "x"), pl.Expr)
 
 
 NUMBER = st.integers(-9, 9)

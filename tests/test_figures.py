@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -158,6 +161,29 @@ def test_same_figure_same_bytes_and_own_identifiers() -> None:
     assert set(re.findall(r'\bid="([^"]*)"', first)).isdisjoint(re.findall(r'\bid="([^"]*)"', other))
     targets = set(re.findall(r"#(a-[^\")]*)", first))
     assert targets <= set(re.findall(r'\bid="([^"]*)"', first))
+
+
+def test_same_bytes_in_another_process() -> None:
+    program = (
+        "import hashlib\n"
+        "from causalrel.graphs.documents import load_graph\n"
+        "from causalrel.reports.figures import forest_svg, svg\n"
+        "rows = [(f'row {i}', i / 3, i / 7, i / 2) for i in range(5)]\n"
+        "text = forest_svg(rows, xlabel='burn', name='f', size='narrow')\n"
+        "text += svg(load_graph('llm-serving'), name='g', size='wide')\n"
+        "print(hashlib.sha256(text.encode()).hexdigest())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
 
 
 def test_budget_figure_stacks_changes_left_and_burn() -> None:

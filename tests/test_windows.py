@@ -54,7 +54,7 @@ def test_nan_and_infinite_latency_are_unknown_not_bad() -> None:
 
 
 def test_many_negative_latencies_are_refused() -> None:
-    with pytest.raises(CausalrelError, match="1 of 3 values of 'ttft_s' are negative.*; check the clocks"):
+    with pytest.raises(CausalrelError, match=r"1 of 3 values of 'ttft_s' are negative.*; check the clocks"):
         window(telemetry({"time": minutes(0, 5, 9), "ttft_s": [-0.5, 1, 1]}), [TTFT])
 
 

@@ -16,7 +16,12 @@ Floats = NDArray[np.float64]
 
 _CHAINS = 4
 _DRAWS = 1000
-_TRIES = ((1000, 1, 0.95), (2000, 3, 0.99))
+#: Log-odds of a bad share of 2 %, the middle of the prior; two of its sd of 2 reach from 0.03 % to 50 %.
+_TYPICAL_ODDS = -4.0
+#: Tuning steps, draws kept one of, target acceptance and coordinates of the first try and of the one retry.
+_TRIES = ((1000, 1, 0.95, "partly centred"), (2000, 3, 0.99, "not centred"))
+#: Bad and good events a unit needs before its log-odds say how far the units lie apart.
+_CLEAR = 3.0
 
 
 def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tuple[Check, ...]]:
@@ -24,7 +29,7 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
 
     Each unit's log-odds come from one normal distribution whose mean and spread are learnt from all units (a
     hierarchical logit), so a unit with little traffic borrows from the others. Each unit is sampled the less centred
-    the less its own events tell it apart from the others.
+    the less its own events tell it apart from the others; a retry is not centred at all.
 
     Parameters
     ----------
@@ -49,19 +54,9 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
     """
     import pymc as pm
 
-    rough = (bad.sum() + 0.5) / (total.sum() + 1.0)
-    centred = _centring(bad, total)
-    start = float(np.log(rough / (1 - rough)))
-    with pm.Model() as model:
-        mean = pm.Normal("mean", 0.0, 1.5)
-        spread = pm.HalfNormal("spread", 1.0)
-        place = pm.Normal("place", centred * mean, spread**centred, shape=len(bad))
-        odds = start + mean + spread ** (1 - centred) * (place - centred * mean)
-        pm.Deterministic("rate", pm.math.invlogit(odds))
-        likelihood = -bad * pm.math.log1pexp(-odds) - (total - bad) * pm.math.log1pexp(odds)
-        pm.Potential("events", likelihood.sum())
     checks: tuple[Check, ...] = ()
-    for tune, thin, accept in _TRIES:
+    for tune, thin, accept, how in _TRIES:
+        model = _model(bad, total, _centring(bad, total) if how == "partly centred" else np.zeros(len(bad)))
         with model, _quiet():
             trace = pm.sample(
                 thin * _DRAWS,
@@ -80,13 +75,31 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
     return rates.reshape(-1, len(bad)), checks
 
 
+def _model(bad: Floats, total: Floats, centred: Floats) -> Any:
+    """Return the hierarchical logit, each unit as centred (1) or not (0) as asked."""
+    import pymc as pm
+
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0.0, 2.0)
+        spread = pm.HalfNormal("spread", 1.0)
+        place = pm.Normal("place", centred * mean, spread**centred, shape=len(bad))
+        odds = _TYPICAL_ODDS + mean + spread ** (1 - centred) * (place - centred * mean)
+        pm.Deterministic("rate", pm.math.invlogit(odds))
+        likelihood = -bad * pm.math.log1pexp(-odds) - (total - bad) * pm.math.log1pexp(odds)
+        pm.Potential("events", likelihood.sum())
+    return model
+
+
 def _centring(bad: Floats, total: Floats) -> Floats:
     """Return how centred to sample each unit, from 0 to 1: the share of its log-odds' variance that is no noise."""
     share = (bad + 0.5) / (total + 1.0)
     told = (total + 1.0) * share * (1 - share)
-    odds = np.log(share / (1 - share))
-    excess = float(np.sum(told * (odds - np.average(odds, weights=told)) ** 2)) - (len(bad) - 1)
-    between = max(excess, 0.0) / (told.sum() - np.sum(told**2) / told.sum())
+    clear = told >= _CLEAR
+    if clear.sum() < 2:
+        return np.zeros(len(bad))
+    weight, odds = told[clear], np.log(share / (1 - share))[clear]
+    excess = float(np.sum(weight * (odds - np.average(odds, weights=weight)) ** 2)) - (len(weight) - 1)
+    between = max(excess, 0.0) / (weight.sum() - np.sum(weight**2) / weight.sum())
     return np.asarray(told * between / (told * between + 1.0), dtype=np.float64)
 
 

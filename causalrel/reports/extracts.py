@@ -125,11 +125,11 @@ def ledger(answer: Estimate, on: str | None = None) -> list[Entry]:
     Returns
     -------
     list of Entry
-        Empty where the answer is refused.
+        Empty where the answer is refused or about another SLO.
     """
     if answer.verdict == "refused" or answer.terms.is_empty():
         return []
-    slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    slo = answer.terms["slo"][0] if on is None else on
     found: dict[str, dict[str, Any]] = {}
     rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
     for row in rows.iter_rows(named=True):
@@ -216,11 +216,11 @@ def outlooks(answer: Estimate, on: str | None = None) -> list[Outlook]:
     Returns
     -------
     list of Outlook
-        In the order ``as is``, ``changed``, ``difference``; empty where the answer is refused.
+        In the order ``as is``, ``changed``, ``difference``; empty where the answer is refused or about others.
     """
     if answer.verdict == "refused":
         return []
-    slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    slo = answer.terms["slo"][0] if on is None else on
     rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
     made = []
     for scenario in ("as is", "changed", "difference"):

@@ -230,6 +230,7 @@ def _budget_figure(
 
 
 def _element(figure: Figure, name: str) -> str:
+    _settle(figure)
     buffer = io.StringIO()
     empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=empty)
@@ -238,6 +239,15 @@ def _element(figure: Figure, name: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'<style type="text/css">.*?</style>', "", text, flags=re.DOTALL)
     return _TAG.sub(lambda tag: _own(tag[0], name), text).strip()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and round, as the solver's last bits differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(value, 4) for value in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _own(tag: str, name: str) -> str:

@@ -15,6 +15,7 @@ from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.provenance import rounded
+from causalrel.reports import blocks
 from causalrel.reports.tables import Kind, failed_checks, make_section, make_table
 
 Format = Literal["text", "md", "json", "html"]
@@ -192,30 +193,38 @@ def _as_dict(said: object) -> dict[str, Any]:
 
 
 def _facts(answer: Answer) -> dict[str, Any]:
-    """Return one answer as the facts of a one-section report."""
-    frame = answer.frame()
+    """Return one answer as the facts of a report of one section."""
+    said = display.plain(repr(answer).splitlines()[0])
+    questions: list[dict[str, Any]] = []
+    notes: list[str] = []
+    if isinstance(answer, Budget | Estimate):
+        burns = answer.burns if isinstance(answer, Budget) else answer
+        failed = failed_checks(burns)
+        questions = [{"key": "answer", "question": burns.question, "verdict": answer.verdict, "failed": failed}]
+        notes = [f"Method: {burns.method}.", *(f"Assumption: {text}." for text in burns.assumptions)]
+        said = _title(answer)
+        tables = blocks.tables_of(answer)
+    else:
+        tables = [_frame_table(type(answer).__name__, answer.frame())]
+    figure = "answer" if isinstance(answer, Budget | Estimate | Graph) else ""
+    section = make_section("answer", "", [], figure=figure, tables=tables, notes=notes)
+    verdict = questions[0]["verdict"] if questions else ""
+    return {"verdict": verdict, "title": said, "headline": "", "questions": questions, "sections": [section]}
+
+
+def _title(answer: Budget | Estimate) -> str:
+    if isinstance(answer, Budget):
+        return f"{answer.verdict}: error budgets as of {display.when(answer.as_of)} UTC"
+    if answer.verdict == "refused":
+        return "refused: no answer"
+    titles = {"driver": "attribution", "scenario": "outlook", "of": "effect"}
+    return f"{answer.verdict}: {next((titles[key] for key in titles if key in answer.terms.columns), 'answer')}"
+
+
+def _frame_table(caption: str, frame: pl.DataFrame) -> dict[str, Any]:
     columns: dict[str, Kind] = {
         name: "time" if kind.is_temporal() else "number" if kind.is_numeric() else "text"
         for name, kind in frame.schema.items()
     }
     rest = f", the first {_MOST_ROWS} of {frame.height:,} rows" if frame.height > _MOST_ROWS else ""
-    table = make_table(f"{type(answer).__name__}{rest}", columns, frame.head(_MOST_ROWS).rows())
-    says, verdict = repr(answer).splitlines()[0], ""
-    failed: list[dict[str, str]] = []
-    notes: list[str] = []
-    if isinstance(answer, Budget):
-        says, verdict, failed = says.partition(": ")[2], answer.verdict, failed_checks(answer.burns)
-    if isinstance(answer, Estimate):
-        says, verdict, failed = answer.question, answer.verdict, failed_checks(answer)
-        notes = [f"Method: {answer.method}.", *(f"Assumption: {text}." for text in answer.assumptions)]
-    tables = [table] if frame.height else []
-    figure = "answer" if drawable(answer) else ""
-    section = make_section("answer", "Answer", [], figure=figure, tables=tables, notes=notes, failed=failed)
-    questions = [{"key": "answer", "question": says, "verdict": verdict, "failed": failed}] if verdict else []
-    empty = {"headline": "", "questions": questions, "sections": [section]}
-    return {"verdict": verdict, "title": display.plain(says), **empty}
-
-
-def drawable(answer: object) -> bool:
-    """Return whether :func:`causalrel.plot` draws this."""
-    return isinstance(answer, Budget | Estimate | Graph)
+    return make_table(f"{caption}{rest}", columns, frame.head(_MOST_ROWS).rows())

@@ -37,12 +37,12 @@ def to_text(facts: Mapping[str, Any]) -> str:
         lines += [_wrapped(f"- {check['name']}: {check['says']}", first=2, hang=4) for check in asked["failed"]]
     for section in facts["sections"]:
         head = display.plain(section["title"])[:_WIDTH]
-        lines += ["", head, "-" * len(head)]
+        lines += ["", head, "-" * len(head)] if head else []
         lines += [_wrapped(sentence) for sentence in section["says"]]
-        lines += [_wrapped(f"- {note}", hang=2) for note in section["notes"]]
         for table in section["tables"]:
             if not table["folded"]:
                 lines += ["", _wrapped(_caption(table)), _text_table(table)]
+        lines += ["", *[_wrapped(f"- {note}", hang=2) for note in section["notes"]]] if section["notes"] else []
         folded = [table["caption"] for table in section["tables"] if table["folded"]]
         lines += ["", _wrapped(f"In the other formats: {'; '.join(folded)}.")] if folded else []
     return "\n".join(lines).strip("\n") + "\n"
@@ -68,9 +68,8 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
         lines.append(f"- **{asked['verdict']}**: {_md(asked['question'])}")
         lines += [f"  - {_md(check['name'])}: {_md(check['says'])}" for check in asked["failed"]]
     for section in facts["sections"]:
-        lines += ["", f"## {_md(section['title'])}", ""]
+        lines += ["", f"## {_md(section['title'])}", ""] if section["title"] else []
         lines += [_md(sentence) for sentence in section["says"]]
-        lines += ["", *[f"- {_md(note)}" for note in section["notes"]]] if section["notes"] else []
         for table in section["tables"]:
             body = _markdown_table(table)
             if table["folded"]:
@@ -78,6 +77,7 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
                 lines += ["", f"<details><summary>{summary}</summary>", "", body, "", "</details>"]
             else:
                 lines += ["", f"{_md(_caption(table))}", "", body]
+        lines += ["", *[f"- {_md(note)}" for note in section["notes"]]] if section["notes"] else []
     return "\n".join(lines).strip("\n") + "\n"
 
 

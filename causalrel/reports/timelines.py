@@ -26,8 +26,8 @@ _MOST_LANES = 6
 
 def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
     """Draw the share of a budget used over time, as is and changed, with 50 % and 90 % bands."""
-    found = [o for o in extracts.outlooks(answer, on) if o.scenario != "difference"]
     slo = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    found = [o for o in extracts.outlooks(answer, slo) if o.scenario != "difference"]
     said = []
     for outlook, colour, style in zip(found, COLOURS, STYLES, strict=False):
         times: Any = list(outlook.times)

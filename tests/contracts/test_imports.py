@@ -20,8 +20,8 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 """
 
 
-def python(program: str, cwd: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": "", "MPLBACKEND": "Agg"}
+def python(program: str, cwd: Path, **more: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": "", "MPLBACKEND": "Agg", **more}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -63,10 +63,16 @@ def test_forecast_never_pays_for_dowhy_or_pgmpy(tmp_path: Path) -> None:
     assert modules.isdisjoint({"dowhy", "matplotlib", "pandas", "pgmpy", "pymc"})
 
 
-@pytest.mark.timeout(300)
-def test_report_needs_no_network(tmp_path: Path) -> None:
-    python(command("report", "llm-canary", "-o", "report.html"), tmp_path)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "default-src 'none'" in page
-    assert "<script" not in page.lower()
-    assert len(page.encode()) < 1_000_000
+@pytest.mark.timeout(600)
+def test_report_needs_no_network_and_is_the_same_again(tmp_path: Path) -> None:
+    pages = []
+    for threads in ("1", "2"):
+        name = f"report-{threads}.html"
+        python(
+            command("report", "llm-canary", "-o", name), tmp_path, PYTHONHASHSEED=threads, POLARS_MAX_THREADS=threads
+        )
+        pages.append((tmp_path / name).read_text(encoding="utf-8"))
+    assert "default-src 'none'" in pages[0]
+    assert "<script" not in pages[0].lower()
+    assert len(pages[0].encode()) < 1_000_000
+    assert pages[0] == pages[1]
