@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Span = tuple[datetime | str, datetime | str]
 
+_METHOD = (
+    "{orders} Shapley values over the fitted mechanisms, rows of the two spans paired by unit and time of day; "
+    "intervals from parameter draws that allow for dependence between windows"
+)
 _FEWEST = 3
 _EXACT = 10
 _ORDERS = 24
@@ -89,12 +93,7 @@ def attribute(
     slo = _slo(windows, network, span, on)
     mechanisms = network.causes([slo.name])
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
-    drivers = [
-        m.variable.name
-        for m in mechanisms
-        if m.form != "event-rate"
-        and len(np.unique(np.concatenate([now[m.variable.name], before[m.variable.name]]))) > 1
-    ]
+    drivers = _drivers(mechanisms, now, before)
     worth = _worth(mechanisms, slo.name, now, before)
     rng = np.random.default_rng([seed, 3])
     parts = _shapley(worth, drivers, rng)
@@ -112,9 +111,7 @@ def attribute(
         draws=draws,
         terms=terms,
         unit="events",
-        method=f"{'exact' if len(drivers) <= _EXACT else 'sampled'} Shapley values over the fitted mechanisms, rows of "
-        "the two spans paired in order of unit and time of day; intervals from parameter draws that allow for "
-        "dependence between windows",
+        method=_METHOD.format(orders="exact" if len(drivers) <= _EXACT else "sampled"),
         assumptions=(
             f"graph {network.graph.name} (version {network.graph.version}) is right",
             "configuration counts as set: a change made because load rose is told as configuration",
@@ -226,6 +223,13 @@ def _rows(
     order = np.lexsort((columns["step"], clock, columns["unit"]))
     picked = [{name: column[order][mask[order]] for name, column in columns.items()} for mask in (now, before)]
     return picked[0], picked[1], told
+
+
+def _drivers(
+    mechanisms: Sequence[Mechanism], now: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]]
+) -> list[str]:
+    names = [m.variable.name for m in mechanisms if m.form != "event-rate"]
+    return [name for name in names if len(np.unique(np.concatenate([now[name], before[name]]))) > 1]
 
 
 def _paired(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -201,8 +201,7 @@ def _width(table: pl.DataFrame, every: str | None) -> timedelta:
     steps = table.sort("unit", "time").select(step=pl.col("time").diff().over("unit"))["step"].drop_nulls()
     if steps.len() == 0:
         raise errors.bad_question("the width of a single window cannot be told", "pass every, such as every='5m'")
-    width = steps.min()
-    assert isinstance(width, timedelta)
+    width = cast("timedelta", steps.min())
     if width % timedelta(seconds=1):
         raise errors.bad_data(f"the smallest step between windows is {width}", "give windows of whole seconds")
     return width

@@ -181,6 +181,27 @@ def length(value: timedelta) -> str:
     return f"{number(seconds)} seconds"
 
 
+def level(value: object) -> str:
+    """Write a level of a variable the way a person would type it.
+
+    Parameters
+    ----------
+    value : float, int or str
+        The level.
+
+    Returns
+    -------
+    str
+        Text without a trailing ``.0``.
+
+    Examples
+    --------
+    >>> level(8.0), level("v2")
+    ('8', 'v2')
+    """
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def cell(value: object) -> str:
     """Write one table cell.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from causalrel import errors
+from causalrel import display, errors
 from causalrel.designs import MOST_LEVELS, Design, Level, judge, make_design, matrix, regress
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.fitting import check_nodes, rows_of
@@ -86,57 +86,51 @@ def effect(
     >>> answer.select(quantity="burn").chance(above=0) > 0.95
     True
     """
-    variable = _settable(windows, graph, of, on)
-    chosen = _levels(windows, variable, levels)
-    question = _sentence(of, on, chosen, where)
-    origin = windows.origin(seed, graph.fingerprint())
-    narrowed, where_check = _where(windows, where)
-
     from causalrel.bridges import dowhy
 
+    variable = _settable(windows, graph, of, on)
+    chosen = _levels(windows, variable, levels)
+    narrowed, checks = _where(windows, where)
     found = dowhy.identify(graph, of=of, on=on)
-    assumptions = _assumptions(graph, of, on)
-
-    def no_answer(name: str, says: str, checks: Sequence[Check] = ()) -> Estimate:
-        failed = Check(name=name, passed=False, says=says)
-        method = _METHOD.format(link="logistic", groups="time block")
-        return refusal(question, method=method, checks=[*checks, failed], origin=origin, assumptions=assumptions)
-
-    if not found.reaches:
-        return no_answer("identification", f"the graph has no path from {of} to {on}: it says there is no effect")
-    if found.adjustment is None:
-        hidden = ", ".join(item.name for item in graph.unmeasured) or "an unmeasured cause"
-        return no_answer("identification", f"no measured variables separate {of} from {on}: {hidden} stays open")
-    fixed = adjustment(graph, of, on, found.adjustment)
-    unseen = _unseen(narrowed, variable, chosen, [of, *fixed, on])
-    if unseen:
-        return no_answer("levels seen", unseen)
+    told: dict[str, Any] = {
+        "question": _sentence(of, on, chosen, where),
+        "assumptions": _assumptions(graph, of, on),
+        "origin": windows.origin(seed, graph.fingerprint()),
+    }
+    method = _METHOD.format(link="logistic", groups="time block")
+    fixed = adjustment(graph, of, on, found.adjustment or ())
+    failed = _identified(graph, found, of, on) or _unseen(narrowed, variable, chosen, [of, *fixed, on])
+    if failed is not None:
+        return refusal(method=method, checks=[*checks, failed], **told)
+    says = f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}"
+    checks.append(Check(name="identification", passed=True, says=says))
     data = make_design(narrowed, variable, on, fixed, chosen)
-    checks = [
-        *where_check,
-        Check(
-            name="identification",
-            passed=True,
-            says=f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}",
-        ),
-    ]
     verdict, support_checks = judge(data, chosen)
     checks += support_checks
     if verdict == "refused":
-        failed = next(check for check in checks if not check.passed)
-        return no_answer(failed.name, failed.says, [check for check in checks if check is not failed])
+        return refusal(method=method, checks=checks, **told)
     shares = _drive(data, found, of, on, chosen, draws, seed)
     link = "logistic" if data.total is not None else "linear"
     groups = "unit" if data.by_unit else f"blocks of {data.block} windows"
     return Estimate(
-        question=question,
+        **told,
         **_in_budget_units(narrowed, of, on, chosen, shares),
         method=_METHOD.format(link=link, groups=groups),
-        assumptions=assumptions,
         checks=tuple(checks),
         verdict=verdict,
-        origin=origin,
     )
+
+
+def _identified(graph: Graph, found: Any, of: str, on: str) -> Check | None:
+    """Return the failed check where the graph gives no effect or cannot tell it from a hidden cause."""
+    if not found.reaches:
+        says = f"the graph has no path from {of} to {on}: it says there is no effect"
+    elif found.adjustment is None:
+        hidden = ", ".join(item.name for item in graph.unmeasured) or "an unmeasured cause"
+        says = f"no measured variables separate {of} from {on}: {hidden} stays open"
+    else:
+        return None
+    return Check(name="identification", passed=False, says=says)
 
 
 def _settable(windows: Windows, graph: Graph, of: str, on: str) -> Variable:
@@ -181,13 +175,9 @@ def _levels(windows: Windows, variable: Variable, levels: Sequence[Level] | None
 
 
 def _sentence(of: str, on: str, levels: tuple[Level, ...], where: str | None) -> str:
-    others = " or ".join(_text(level) for level in levels[1:])
+    others = " or ".join(display.level(level) for level in levels[1:])
     among = f" where {where}" if where else ""
-    return f"What would change in {on} if {of} were {others} instead of {_text(levels[0])}{among}?"
-
-
-def _text(level: Level) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    return f"What would change in {on} if {of} were {others} instead of {display.level(levels[0])}{among}?"
 
 
 def _where(windows: Windows, where: str | None) -> tuple[Windows, list[Check]]:
@@ -202,23 +192,27 @@ def _where(windows: Windows, where: str | None) -> tuple[Windows, list[Check]]:
     return replace(windows, table=kept), [Check(name="where", passed=True, says=says)]
 
 
-def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], names: Sequence[str]) -> str:
+def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], names: Sequence[str]) -> Check | None:
+    """Return the failed check where a level was never seen."""
     columns, kept = rows_of(windows, names)
+    values = np.unique(columns[variable.name])
+    says = ""
     if kept.height == 0:
-        return f"no window has all of {', '.join(names)}"
-    values = columns[variable.name]
-    if len(np.unique(values)) < 2:
-        return f"{variable.name} was always {_text(values[0])}: without a change there is nothing to compare"
-    continuous = variable.kind != "category" and len(np.unique(values)) > MOST_LEVELS
-    for level in levels:
-        if continuous and not values.min() <= float(level) <= values.max():
-            return (
-                f"{variable.name} was between {values.min():g} and {values.max():g}, and {_text(level)} was never seen"
+        says = f"no window has all of {', '.join(names)}"
+    elif len(values) < 2:
+        says = f"{variable.name} was always {display.level(values[0])}: without a change there is nothing to compare"
+    elif variable.kind != "category" and len(values) > MOST_LEVELS:
+        outside = [level for level in levels if not values[0] <= float(level) <= values[-1]]
+        if outside:
+            says = (
+                f"{variable.name} was between {values[0]:g} and {values[-1]:g}, and never {display.level(outside[0])}"
             )
-        if not continuous and not (values == level).any():
-            seen = ", ".join(_text(value) for value in np.unique(values)[:12])
-            return f"{variable.name} was never {_text(level)}; seen: {seen}"
-    return ""
+    else:
+        missing = [level for level in levels if level not in values]
+        if missing:
+            seen = ", ".join(display.level(value) for value in values)
+            says = f"{variable.name} was never {display.level(missing[0])}; seen: {seen}"
+    return Check(name="levels seen", passed=False, says=says) if says else None
 
 
 def _drive(
@@ -308,8 +302,8 @@ def _in_budget_units(
             "quantity": [row[0] for row in rows],
             "unit": [row[1] for row in rows],
             "of": [of] * len(rows),
-            "baseline": [_text(levels[0])] * len(rows),
-            "level": [_text(row[2]) for row in rows],
+            "baseline": [display.level(levels[0])] * len(rows),
+            "level": [display.level(row[2]) for row in rows],
         }
     )
     return {"draws": np.column_stack(columns), "terms": terms, "unit": unit}

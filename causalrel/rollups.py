@@ -77,7 +77,9 @@ def tidy_requests(requests: pl.LazyFrame, plan: Plan, every: str, notes: list[st
         notes.append(f"{seen['rows'] - seen['timed']:,} of {seen['rows']:,} requests have no time and were left out")
         requests = requests.filter(pl.col("time").is_not_null())
     if seen["repeated"]:
-        notes.append(f"{seen['repeated']:,} requests repeat an earlier request_id and were left out")
+        notes.append(
+            f"{seen['repeated']:,} of {seen['rows']:,} requests repeat an earlier request_id and were left out"
+        )
         requests = _first_of_each(requests, plan)
     return requests
 
@@ -246,9 +248,10 @@ def _tell(core: pl.DataFrame, plan: Plan, notes: list[str]) -> None:
     for slo in plan.slos:
         unknown = total[f"unknown:{slo.name}"]
         if unknown:
+            asked = unknown + total[f"total:{slo.name}"]
             notes.append(
-                f"{unknown:,} requests could not be judged by SLO '{slo.name}' because a column it needs is empty, "
-                "and were not counted"
+                f"SLO '{slo.name}' could not judge {unknown:,} of {asked:,} requests, a column it needs being empty, "
+                "and did not count them"
             )
 
 
@@ -358,5 +361,7 @@ def _keyed_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> pl.Laz
     alone = pairs.filter(pl.len().over("node") == 1)
     shared = pairs["node"].n_unique() - alone.height
     if shared:
-        notes.append(f"samples of {shared} nodes that served several units were left out")
+        notes.append(
+            f"samples of {shared} of {pairs['node'].n_unique()} nodes were left out: those nodes served several units"
+        )
     return samples.join(alone.lazy(), on="node", how="inner")

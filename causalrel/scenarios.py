@@ -144,7 +144,7 @@ def whatif(
             )
     past = _past(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
-    said = " and ".join(f"{name} were {_level(level)}" for name, level in do.items())
+    said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
     checks = [*_checks(past, network), *_do_checks(windows, network, past, values)]
     method = _METHOD.format(changed=" or as set")
@@ -174,8 +174,6 @@ class _Past:
     """Rows a future is drawn from: whole days, and what each unit was set to when last seen."""
 
     columns: dict[str, NDArray[Any]]
-    totals: dict[str, NDArray[np.float64]]
-    bads: dict[str, NDArray[np.float64]]
     day: NDArray[np.int64]
     days: int
     current: dict[str, NDArray[Any]]
@@ -219,8 +217,6 @@ def _past(windows: Windows, network: Network, horizon: timedelta, also: tuple[st
     columns = {name: column[inside] for name, column in columns.items()}
     return _Past(
         columns=columns,
-        totals={slo.name: columns[f"{slo.name}.total"] for slo in slos},
-        bads={slo.name: columns[f"{slo.name}.bad"] for slo in slos},
         day=ago[inside].astype(np.int64),
         days=days,
         current=_current(mechanisms, columns),
@@ -267,9 +263,9 @@ def _futures(
     made: dict[str, dict[str, NDArray[np.float64]]] = {}
     for slo in past.slos:
         name = slo.name
-        total = np.bincount(past.day, weights=past.totals[name], minlength=past.days)
+        total = np.bincount(past.day, weights=past.columns[f"{name}.total"], minlength=past.days)
         changed, fitted = weighted[name]
-        seen = np.bincount(past.day, weights=past.bads[name], minlength=past.days)
+        seen = np.bincount(past.day, weights=past.columns[f"{name}.bad"], minlength=past.days)
         miss = (seen + 1.0)[:, None] / (fitted + 1.0)
         expected = np.minimum(changed * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
         mean = expected[chosen, which[:, None]] * part
@@ -282,7 +278,7 @@ def _futures(
 
 
 def _bad_by_day(past: _Past, network: Network, do: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Expected bad events of each past day and draw, as set and as it was; rows in chunks to bound memory."""
+    """Add up expected bad events by past day and draw, as set and as it was; rows in chunks to bound memory."""
     set_to = {**past.current, **do}
     made = {slo.name: np.zeros((2, past.days, network.n_draws)) for slo in past.slos}
     for start in range(0, len(past.day), _CHUNK):
@@ -292,7 +288,7 @@ def _bad_by_day(past: _Past, network: Network, do: Mapping[str, NDArray[Any]]) -
         for i, values in enumerate(({name: value[rows] for name, value in set_to.items()}, {})):
             shares = run(past.mechanisms, columns, left, values)
             for slo in past.slos:
-                np.add.at(made[slo.name][i], past.day[rows], past.totals[slo.name][rows, None] * shares[slo.name])
+                np.add.at(made[slo.name][i], past.day[rows], columns[f"{slo.name}.total"][:, None] * shares[slo.name])
     return made
 
 
@@ -342,10 +338,6 @@ def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -
     return made.cast(pl.Float64).to_numpy()
 
 
-def _level(level: float | int | str) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
-
-
 def _do_checks(windows: Windows, network: Network, past: _Past, values: Mapping[str, NDArray[Any]]) -> list[Check]:
     unseen, rare = [], []
     for name, value in values.items():
@@ -356,11 +348,11 @@ def _do_checks(windows: Windows, network: Network, past: _Past, values: Mapping[
         for level in asked:
             inside = level in known or (not category and len(known) > 12 and min(known) <= level <= max(known))
             if not inside:
-                unseen.append(f"{name} = {_level(level)}")
+                unseen.append(f"{name} = {display.level(level)}")
             elif level in known and (len(known) <= 12):
                 share = float((past.columns[name] == level).mean())
                 if share < 0.02:
-                    rare.append(f"{name} = {_level(level)} in {display.percent(share)} of the windows")
+                    rare.append(f"{name} = {display.level(level)} in {display.percent(share)} of the windows")
     hidden = sorted(
         {h for name in values for slo in past.slos for h in hidden_confounders(network.graph, name, slo.name)}
     )

@@ -76,9 +76,7 @@ def test_bad_span_gets_one_sentence(asked, question, says) -> None:
     assert "\n" not in caught.value.message
 
 
-@given(
-    st.lists(st.floats(0.5, 50), min_size=1, max_size=12), st.lists(st.floats(0.5, 50), min_size=1, max_size=12)
-)
+@given(st.lists(st.floats(0.5, 50), min_size=1, max_size=12), st.lists(st.floats(0.5, 50), min_size=1, max_size=12))
 @settings(max_examples=100, deadline=None)
 def test_pairing_keeps_both_margins(now, before) -> None:
     left, right, mass = _paired(np.array(now), np.array(before))

@@ -133,7 +133,7 @@ def test_numeric_outcome_is_answered_in_its_unit(world) -> None:
 
 
 def test_column_names_dowhy_writes_into_mean_nothing(world) -> None:
-    windows, truth = world
+    windows, _ = world
     hostile = {"load": "propensity_score", "queue_s": "I(x) [1]"}
     table = windows.table.rename(hostile)
     variables = tuple(replace(v, name=hostile.get(v.name, v.name)) for v in windows.variables)

@@ -41,7 +41,7 @@ def test_a_failed_request_without_latency_is_bad_and_a_served_one_is_unknown() -
     assert made.frame()["up.total"].to_list() == [3, 1]
     assert made.frame()["up.bad"].to_list() == [1, 0]
     assert made.notes == (
-        "1 requests could not be judged by SLO 'ttft' because a column it needs is empty, and were not counted",
+        "SLO 'ttft' could not judge 1 of 4 requests, a column it needs being empty, and did not count them",
     )
 
 
@@ -120,7 +120,7 @@ def test_repeated_request_ids_count_once_in_any_order() -> None:
     assert made.frame().equals(turned.frame())
     assert made.frame()["ttft.total"].to_list() == [2, 2]
     assert made.frame()["ttft.bad"].to_list() == [1, 0]
-    assert made.notes == ("1 requests repeat an earlier request_id and were left out",)
+    assert made.notes == ("1 of 5 requests repeat an earlier request_id and were left out",)
 
 
 def test_units_of_several_columns() -> None:
@@ -204,7 +204,7 @@ def test_samples_become_means_of_their_unit() -> None:
     alone = window(telemetry({k: v for k, v in requests.items() if k != "node"}, samples=bare), [TTFT])
     assert "samples carry no service and were left out" in alone.notes
     shared = telemetry({**requests, "service": ["chat", "code"], "node": ["n1", "n1"]}, samples=bare)
-    assert "samples of 1 nodes that served several units were left out" in window(shared, [TTFT]).notes
+    assert "samples of 1 of 1 nodes were left out: those nodes served several units" in window(shared, [TTFT]).notes
 
 
 def test_changes_are_carried() -> None:

@@ -47,8 +47,8 @@ def serving_world(
 ) -> tuple[Windows, float]:
     """Half-hour windows of a fleet where load raises batch size; the true burn of batch 8 over 4 beside them.
 
-    Batch size is held for six hours and follows load; noise in the log odds has autocorrelation ``memory`` and is shared
-    by all units; the clock of the last unit drops 15 hours before the end.
+    Batch size is held for six hours and follows load; noise in the log odds has autocorrelation ``memory`` and all
+    units share it; the clock of the last unit drops 15 hours before the end.
     """
     rng = np.random.default_rng(seed)
     n = days * 48

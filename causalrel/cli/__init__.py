@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,20 +64,23 @@ def main() -> int:
             raise
         return _say(fault.message)
     except usage_error as fault:
-        close = getattr(fault, "possibilities", None)
-        hint = f"; did you mean '{close[0]}'?" if close else "; see causalrel --help"
-        written = getattr(fault, "format_message", lambda: str(fault))()
-        return _say(" ".join(written.split()).split(" Did you mean")[0].split(" (Possible")[0].rstrip(".") + hint)
+        return _say(_usage(fault))
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
     except Exception as fault:
         if debug:
             raise
         return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
     return code if isinstance(code, int) else 0
+
+
+def _usage(fault: Exception) -> str:
+    """Say a parser's complaint as one sentence with what comes nearest."""
+    written = " ".join(getattr(fault, "format_message", lambda: str(fault))().split())
+    said, _, offered = written.partition(" Did you mean ")
+    said = said.partition(" (Possible")[0].rstrip(". ")
+    close = [*(getattr(fault, "possibilities", None) or ()), *re.findall(r"'([^']+)'", offered)]
+    return said + (f"; did you mean '{close[0]}'?" if close else "; see causalrel --help")
 
 
 def _say(message: str) -> int:

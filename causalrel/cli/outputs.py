@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from causalrel.cli.options import Format
 
 if TYPE_CHECKING:
     from causalrel.estimates import Estimate
+
+#: Exit code of a process whose reader went away (128 + SIGPIPE).
+_CLOSED_PIPE = 141
 
 
 def write_estimate(found: Estimate, form: Format | None, output: Path | None) -> None:
@@ -65,7 +69,12 @@ def write_text(text: str, output: Path | None) -> None:
         Where; stdout for None and ``-``.
     """
     if output is None or str(output) == "-":
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        try:
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_CLOSED_PIPE) from None
         return
     from causalrel.reports.outputs import save_text
 

@@ -81,11 +81,11 @@ class Answers:
             words += ["--against", _times(self.against)]
         words += ["--on", self.on]
         for of, levels in self.asked:
-            words += ["--effect", f"{of}={','.join(_text(level) for level in levels)}" if levels else of]
+            words += ["--effect", f"{of}={','.join(display.level(level) for level in levels)}" if levels else of]
         if self.where:
             words += ["--where", self.where]
         for name, level in self.do.items():
-            words += ["--do", f"{name}={_text(level)}"]
+            words += ["--do", f"{name}={display.level(level)}"]
         words += ["--horizon", self.horizon, "--seed", str(seed)]
         return shlex.join([display.plain(word) for word in words])
 
@@ -311,7 +311,3 @@ def _tried(ask: Callable[[], Estimate], *, named: bool, question: str, windows: 
 
 def _times(span: tuple[datetime, datetime]) -> str:
     return ",".join(f"{time:%Y-%m-%dT%H:%M}" for time in span)
-
-
-def _text(level: Level) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)

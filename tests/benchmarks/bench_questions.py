@@ -1,4 +1,6 @@
-"""CPU seconds and peak memory of each question against the number of windows; run: python tests/benchmarks/bench_questions.py
+"""CPU seconds and peak memory of each question against the number of windows.
+
+Run: python tests/benchmarks/bench_questions.py
 
 Imports of the modelling libraries are paid before the clock starts; figures are medians of three.
 """
