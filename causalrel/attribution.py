@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import combinations
 from math import factorial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from causalrel.identification import hidden_confounders
 from causalrel.inference import produce, residuals
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
+from causalrel.variables import parse_time
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -121,41 +122,6 @@ def attribute(
         verdict=verdict,
         origin=windows.origin(seed, network.graph.fingerprint()),
     )
-
-
-def parse_time(value: datetime | str, asked_by: str) -> datetime:
-    """Read a UTC time.
-
-    Parameters
-    ----------
-    value : datetime.datetime or str
-        A time, or ISO 8601 text; without a zone it is UTC.
-    asked_by : str
-        What the time is for, named in the error.
-
-    Returns
-    -------
-    datetime.datetime
-        The time in UTC.
-
-    Raises
-    ------
-    CausalrelError
-        When the text is no time.
-
-    Examples
-    --------
-    >>> parse_time("2026-02-11T09:00", "during").hour
-    9
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise errors.bad_question(
-                f"{asked_by}: '{value}' is not a time", "write one such as 2026-02-11T09:00"
-            ) from None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _span(windows: Windows, span: Span, name: str) -> tuple[datetime, datetime]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from causalrel import display, errors
 from causalrel.estimates import Check, Estimate, Origin, Verdict, refusal
 from causalrel.provenance import rounded
 from causalrel.slos import SLO, slo_window
+from causalrel.variables import parse_time
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,7 +175,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
     >>> made.table["left"].equals(made.table["allowed"] - made.table["bad"])
     True
     """
-    end = _instant(as_of) if as_of is not None else windows.span[1]
+    end = parse_time(as_of, "as_of") if as_of is not None else windows.span[1]
     counts = pl.concat([_counts(windows, slo, end) for slo in windows.slos])
     if counts.is_empty():
         raise errors.bad_question(
@@ -183,7 +184,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
         )
     ledger = _ledger(counts, windows.slos)
     coverage = _coverage(windows, counts, end)
-    burns = _burns(windows, counts, ledger, coverage, pooled=pooled, seed=seed)
+    burns = _burns(windows, counts, ledger, coverage, end, pooled=pooled, seed=seed)
     return Budget(
         table=_with_burns(ledger, burns),
         timeline=_timeline(counts, windows.slos),
@@ -194,14 +195,6 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
         checks=burns.checks,
         verdict=burns.verdict,
     )
-
-
-def _instant(text: str | datetime) -> datetime:
-    try:
-        made = text if isinstance(text, datetime) else datetime.fromisoformat(text)
-    except ValueError:
-        raise errors.bad_question(f"as_of '{text}' is not a time", "write one such as 2026-02-11T09:00") from None
-    return made.replace(tzinfo=UTC) if made.tzinfo is None else made.astimezone(UTC)
 
 
 def _counts(windows: Windows, slo: SLO, end: datetime) -> pl.DataFrame:
@@ -288,13 +281,14 @@ def _burns(
     counts: pl.DataFrame,
     ledger: pl.DataFrame,
     coverage: tuple[Check, ...],
+    end: datetime,
     *,
     pooled: bool,
     seed: int,
 ) -> Estimate:
     """Draw the true burn of every row of the ledger that has events."""
     rows = ledger.filter(pl.col("total") > 0)
-    question = f"How fast does each budget burn as of {display.when(windows.span[1])} UTC?"
+    question = f"How fast does each budget burn as of {display.when(end)} UTC?"
     method = "Jeffreys posterior of the bad share, counts divided by their dispersion"
     if pooled:
         method = "hierarchical logit over the units of an SLO, counts divided by their dispersion"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
 from causalrel import errors
@@ -99,6 +99,41 @@ def parse_duration(text: str, asked_by: str) -> timedelta:
     if seconds > 100 * 366 * 86_400:
         raise errors.bad_question(f"{asked_by} '{text}' is longer than a century", "write a shorter duration")
     return timedelta(seconds=seconds)
+
+
+def parse_time(value: datetime | str, asked_by: str) -> datetime:
+    """Read a UTC time.
+
+    Parameters
+    ----------
+    value : datetime.datetime or str
+        A time, or ISO 8601 text; without a zone it is UTC.
+    asked_by : str
+        What the time is for, named in the error.
+
+    Returns
+    -------
+    datetime.datetime
+        The time in UTC.
+
+    Raises
+    ------
+    CausalrelError
+        When the text is no time.
+
+    Examples
+    --------
+    >>> parse_time("2026-02-11T09:00", "during").hour
+    9
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise errors.bad_question(
+                f"{asked_by} '{value}' is not a time", "write one such as 2026-02-11T09:00"
+            ) from None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def duration_text(width: timedelta) -> str:

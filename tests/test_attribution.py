@@ -10,6 +10,7 @@ from worlds import serving_graph, serving_world
 
 import causalrel as cr
 from causalrel.attribution import _paired, _shapley
+from causalrel.variables import parse_time
 
 BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
 
@@ -39,7 +40,7 @@ def test_total_is_the_exact_change_of_burn(asked) -> None:
     answer = cr.attribute(windows, network, during=during, against=against, on="ttft")
     burns = []
     for span in (during, against):
-        rows = windows.during(*(cr.attribution.parse_time(t, "t") for t in span))
+        rows = windows.during(*(parse_time(t, "t") for t in span))
         burns.append(rows["ttft.bad"].sum() / rows["ttft.total"].sum() / 0.05)
     assert ledger(answer)["total"][0] == pytest.approx(burns[0] - burns[1], abs=1e-12)
 

@@ -15,6 +15,7 @@ from causalrel.budgets import Budget, budget
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.networks import Network
 from causalrel.reports import extracts
+from causalrel.variables import parse_time
 from causalrel.windows import Windows
 
 Span = tuple[datetime | str, datetime | str]
@@ -251,8 +252,6 @@ def _about(network: Network, spent: Budget, on: str | None) -> str:
 
 
 def _times_of(span: Span, name: str) -> tuple[datetime, datetime]:
-    from causalrel.attribution import parse_time
-
     return parse_time(span[0], name), parse_time(span[1], name)
 
 

@@ -7,10 +7,10 @@ import pytest
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.attribution import parse_time
 from causalrel.fitting import rows_of
 from causalrel.inference import residuals, run
 from causalrel.telemetry.datasets import load_card
+from causalrel.variables import parse_time
 
 WORLDS = 60
 
