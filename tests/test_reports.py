@@ -381,7 +381,9 @@ def test_headline_says_who_and_when(plain: tuple[Windows, Answers, Report]) -> N
     assert "overspent on 14 February 2026" in headline
     chance = answers.scenario.select(quantity="spent", scenario="as is", time=END + timedelta(days=3)).chance(above=1)
     assert f"with probability {chance:.2f}" in headline
-    assert headline.endswith("with batch_size = 4.")
+    after = answers.scenario.select(quantity="spent", scenario="changed", time=END + timedelta(days=3)).chance(above=1)
+    assert "batch_size = 4 would cut the burn from" in headline
+    assert headline.endswith(f"and that probability to {after:.2f}.")
 
 
 def test_refusals_come_first_and_nothing_crashes() -> None:

@@ -279,7 +279,7 @@ def report(
             on=on,
             effects=[levels_of(item) for item in effects] if effects else None,
             where=where,
-            do=do_of(do),
+            do=do_of(do) or asked.do or None,
             horizon=horizon,
             progress=told,
             seed=seed,

@@ -28,6 +28,8 @@ class Asked:
         The graph, what the data lack marginalised out.
     during : tuple of str or None
         Span the data set's card points at.
+    do : dict of str to str
+        What the data set's card would set.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Asked:
     windows: Windows
     graph: Graph | None
     during: tuple[str, str] | None
+    do: dict[str, str]
 
 
 def telemetry_of(data: str, columns: str | None) -> Any:
@@ -118,7 +121,7 @@ def ask(data: str, columns: str | None, slo: str | None, graph: str | None, ever
             sys.stderr.write(f"note: the data lack {', '.join(missing)} of graph {believed.name}; marginalised out\n")
         believed = believed.project(windows.names)
     span = card.get("during")
-    return Asked(windows=windows, graph=believed, during=(span[0], span[1]) if span else None)
+    return Asked(windows=windows, graph=believed, during=(span[0], span[1]) if span else None, do=card.get("do", {}))
 
 
 def graph_of(asked: Asked) -> Graph:

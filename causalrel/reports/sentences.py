@@ -276,6 +276,11 @@ def _outlook(budget: str, used: float | None, answer: Estimate, do: Mapping[str,
     said = f"{start} with probability {chance(as_is.gone)}"
     if "changed" in found:
         changed = chance(found["changed"].gone)
-        same = changed == chance(as_is.gone)
-        said += f", and {settings(do)} does not change that" if same else f", and {changed} with {settings(do)}"
+        burns = [found[name].parts["burn"][0] for name in ("as is", "changed")]
+        turn = "cut" if burns[1] < burns[0] else "raise"
+        rates = " to ".join(display.number(burn, 2) for burn in burns)
+        after = f"and that probability to {changed}"
+        if changed == chance(as_is.gone):
+            after = "too little to save the budget" if as_is.gone > 0.5 else "and that probability stays"
+        said += f"; {settings(do)} would {turn} the burn from {rates} times the budget rate, {after}"
     return said

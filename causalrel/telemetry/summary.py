@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.telemetry import Telemetry
+from causalrel.telemetry import Telemetry, collected
 
-_SCHEMA = {
-    "table": pl.String,
-    "column": pl.String,
-    "type": pl.String,
-    "rows": pl.Int64,
+_WIDTH = 24
+_SCHEMA = dict.fromkeys(("table", "column", "type"), pl.String) | {
     "missing": pl.Int64,
     "low": pl.String,
     "high": pl.String,
@@ -27,17 +24,20 @@ class Contents:
     Parameters
     ----------
     table : polars.DataFrame
-        ``table``, ``column``, ``type``, ``rows``, ``missing``, ``low``, ``high``; one row a column.
+        ``table``, ``column``, ``type``, ``missing``, ``low``, ``high``; one row a column.
+    says : str
+        Rows, span and failures in one line.
     source : str
         Where the telemetry came from.
 
     Examples
     --------
-    >>> Contents(table=pl.DataFrame({"column": ["time"]}), source="export").frame().height
+    >>> Contents(table=pl.DataFrame({"column": ["time"]}), says="1 request", source="export").frame().height
     1
     """
 
     table: pl.DataFrame
+    says: str
     source: str
 
     def frame(self) -> pl.DataFrame:
@@ -45,14 +45,14 @@ class Contents:
         return self.table
 
     def __repr__(self) -> str:
-        return display.plain(f"Telemetry from {self.source}")
+        return display.plain(f"Telemetry from {self.source}: {self.says}")
 
     def _repr_html_(self) -> str:
         return display.frame_html(repr(self), self.table, rows=100)
 
 
 def summarise(telemetry: Telemetry) -> Contents:
-    """Say what telemetry holds: for each column its type, rows, missing values, smallest and largest value.
+    """Say what telemetry holds: rows, span, failures, and for each column what is missing, smallest and largest.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def summarise(telemetry: Telemetry) -> Contents:
     >>> summarise(cr.load_dataset("llm-canary")).frame()["column"][0]
     'time'
     """
-    made = []
+    made, says = [], []
     for table, lazy in (
         ("requests", telemetry.requests),
         ("samples", telemetry.samples),
@@ -83,30 +83,43 @@ def summarise(telemetry: Telemetry) -> Contents:
     ):
         if lazy is None:
             continue
-        schema = lazy.collect_schema()
-        facts = lazy.select(
-            pl.len().alias("rows"),
-            *[pl.col(name).null_count().alias(f"missing {name}") for name in schema],
-            *[pl.col(name).min().cast(pl.String).alias(f"low {name}") for name in schema if _ordered(schema[name])],
-            *[pl.col(name).max().cast(pl.String).alias(f"high {name}") for name in schema if _ordered(schema[name])],
-        ).collect()
-        row = facts.row(0, named=True)
-        made += [
-            (
-                table,
-                name,
-                str(kind),
-                row["rows"],
-                row[f"missing {name}"],
-                row.get(f"low {name}"),
-                row.get(f"high {name}"),
-            )
-            for name, kind in schema.items()
-        ]
-        if table == "requests" and row["rows"] == 0:
+        frame = collected(lazy, telemetry.source)
+        if table == "requests" and frame.is_empty():
             raise errors.empty_data(telemetry.source)
-    return Contents(table=pl.DataFrame(made, schema=_SCHEMA, orient="row"), source=telemetry.source)
+        says.append(f"{frame.height:,} {table}{_span(frame)}{_failed(frame)}")
+        for series in frame:
+            values = series.drop_nulls() if _ordered(series.dtype) else series.clear()
+            ends = [_shown(value) for value in ((values.min(), values.max()) if values.len() else (None, None))]
+            made.append((table, series.name, _kind(series.dtype), series.null_count(), *ends))
+    return Contents(
+        table=pl.DataFrame(made, schema=_SCHEMA, orient="row"), says="; ".join(says), source=telemetry.source
+    )
+
+
+def _span(frame: pl.DataFrame) -> str:
+    if frame.is_empty() or "time" not in frame.columns:
+        return ""
+    first, last = (display.cell(value) for value in (frame["time"].min(), frame["time"].max()))
+    return f" from {first} to {last} UTC"
+
+
+def _failed(frame: pl.DataFrame) -> str:
+    return f", {frame['error'].count():,} of them failed" if "error" in frame.columns else ""
 
 
 def _ordered(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind.is_temporal() or kind == pl.String
+
+
+def _kind(kind: pl.DataType) -> str:
+    for name, fits in (("integer", kind.is_integer()), ("number", kind.is_numeric()), ("time", kind.is_temporal())):
+        if fits:
+            return name
+    return "text" if kind == pl.String else str(kind).lower()
+
+
+def _shown(value: object) -> str | None:
+    if value is None:
+        return None
+    text = display.cell(value)
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

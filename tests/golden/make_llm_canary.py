@@ -227,6 +227,7 @@ def make_card(telemetry: Telemetry, hashes: dict[str, str]) -> dict[str, Any]:
             "every": "30m",
             "by": ["node"],
             "during": [moment.isoformat() for moment in BAD_SPAN],
+            "do": {"sm_clock_mhz": 1940},
         },
         "truth": {
             "graph": "llm-serving",
