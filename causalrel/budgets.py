@@ -336,7 +336,7 @@ def _dispersion(counts: pl.DataFrame, windows: Windows, slo: str, unit: str) -> 
 
 
 def _pearson(bad: NDArray[np.int64], total: NDArray[np.int64]) -> float:
-    share = bad.sum() / max(total.sum(), 1)
+    share = float(bad.sum()) / max(float(total.sum()), 1.0)
     if len(bad) < _BLOCKS or share in (0.0, 1.0):
         return 1.0
     return float(np.sum((bad - total * share) ** 2 / total) / (share * (1 - share)) / (len(bad) - 1))

@@ -16,7 +16,7 @@ from causalrel.reports.tables import Kind, make_table
 
 _MOST_DAYS = 31
 _MOST_CHANGES = 60
-_MOST_UNITS = 40
+_MOST_UNITS = 12
 
 
 def tables_of(answer: Budget | Estimate) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from causalrel.networks import Network
 from causalrel.reports import blocks, extracts, grounds, sentences
-from causalrel.reports.answers import Answers, overall, worst_slo
+from causalrel.reports.answers import Answers, overall
 from causalrel.reports.tables import failed_checks, make_section
 from causalrel.slos import SLO
 from causalrel.windows import Windows
@@ -59,8 +59,10 @@ def make_facts(windows: Windows, network: Network, answers: Answers, *, title: s
             used=used,
             seen=_seen(windows, answers, slo.name),
             attribution=answers.attribution,
+            effects=answers.effects,
             scenario=answers.scenario,
             do=answers.do,
+            where=answers.where,
         ),
         "during": list(answers.during),
         "against": list(answers.against) if answers.against else None,
@@ -105,7 +107,7 @@ def _burn(windows: Windows, answers: Answers) -> float | None:
 
 def _budgets(windows: Windows, answers: Answers) -> dict[str, Any]:
     budget = answers.budget
-    name = worst_slo(budget, [slo.name for slo in budget.slos])
+    name = answers.on
     tables = [*blocks.budget_tables(budget, name), blocks.daily_table(budget, answers.on)]
     if windows.changes is not None and windows.changes.height:
         tables.append(blocks.change_table(windows.changes))

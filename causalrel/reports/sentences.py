@@ -210,11 +210,7 @@ def scenario(answer: Estimate, slo: SLO, do: Mapping[str, Any] | None) -> str:
 
 def settings(do: Mapping[str, Any] | None) -> str:
     """Write what is set, such as ``batch_size = 8``."""
-    return " and ".join(f"{name} = {_level(level)}" for name, level in (do or {}).items()) or "the change"
-
-
-def _level(level: object) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    return " and ".join(f"{name} = {display.level(level)}" for name, level in (do or {}).items()) or "the change"
 
 
 def headline(
@@ -225,10 +221,12 @@ def headline(
     used: float | None,
     seen: timedelta,
     attribution: Estimate,
+    effects: Sequence[Estimate],
     scenario: Estimate,
     do: Mapping[str, Any] | None,
+    where: str,
 ) -> str:
-    """Say the whole report in one sentence.
+    """Say the whole report in one sentence: who burnt it and what comes next, or else what a setting does.
 
     Parameters
     ----------
@@ -244,8 +242,12 @@ def headline(
         How much of the SLO's time window the data cover.
     attribution, scenario : Estimate
         Who burnt it and what happens next, refused or not.
+    effects : sequence of Estimate
+        What settings do, refused or not.
     do : mapping, optional
         What the what-if sets.
+    where : str
+        What the effects are narrowed to.
 
     Returns
     -------
@@ -257,11 +259,30 @@ def headline(
         first = f"{slo.name} had no events {when}"
     else:
         first = f"{slo.name} burnt {display.number(burn, 2)} times its budget rate {when}"
+    known = [answer for answer in effects if answer.verdict != "refused"]
+    if attribution.verdict == scenario.verdict == "refused" and known:
+        state = f"{_budget(slo, seen)} is {display.percent(used, 3)} used" if used is not None else first
+        return f"{_turn(known[0], slo.name, where)}; {slo.name}'s {state}."
     if attribution.verdict == "refused":
         blame = "who burnt it could not be answered"
     else:
         blame = _blame(extracts.ledger(attribution, slo.name)) or "nothing changed against the span it is compared with"
     return f"{first}: {blame}; {_outlook(_budget(slo, seen), used, scenario, do, slo.name)}."
+
+
+def _turn(answer: Estimate, slo: str, where: str) -> str:
+    item = extracts.contrasts(answer)[0]
+    shares = {level: part for _, _, level, _, part in extracts.shares_at(answer)}
+    among = f" where {where}" if where else ""
+    said = f"{item.of} = {item.level} instead of {item.baseline}{among}"
+    if not {item.level, item.baseline} <= set(shares):
+        return f"{said} moves {slo}"
+    ends = [f"{display.percent(shares[level][0])} [{_range(shares[level])}]" for level in (item.baseline, item.level)]
+    return f"{said} takes the share of bad events of {slo} from {ends[0]} to {ends[1]}"
+
+
+def _range(part: Interval) -> str:
+    return " to ".join(display.percent(end) for end in part[1:])
 
 
 def _outlook(budget: str, used: float | None, answer: Estimate, do: Mapping[str, Any] | None, slo: str) -> str:
