@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,8 +87,8 @@ def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = 
     if ax is not None:
         ax.set_title(charts.wrapped(draw(ax), 80), loc="left")
         return ax
+    figure = _shown_figure(_WIDTHS["wide"], inches)
     with _style():
-        figure = _figure(_WIDTHS["wide"], inches)
         made = figure.add_subplot()
         made.set_title(charts.wrapped(draw(made), 80), loc="left")
     return made
@@ -170,6 +171,18 @@ def _style() -> Iterator[None]:
         }
         mpl.rcParams.update({**kept, **_STYLE})
         yield
+
+
+def _shown_figure(width: float, height: float) -> Figure:
+    """Return a figure a notebook shows by itself, elsewhere one unknown to pyplot.
+
+    Its first figure sets a notebook's backend up, which must not happen inside a style.
+    """
+    if "ipykernel" not in sys.modules:
+        return _figure(width, height)
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def _figure(width: float, height: float) -> Figure:
