@@ -62,11 +62,6 @@ class Design:
         Whether each unit gets its own intercept.
     crossed : bool
         Whether what is held fixed is crossed with the treatment.
-
-    Examples
-    --------
-    >>> Design.__name__
-    'Design'
     """
 
     columns: Mapping[str, NDArray[Any]]

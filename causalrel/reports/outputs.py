@@ -61,12 +61,11 @@ def render(answer: Answer, form: str) -> str:
     >>> render(graph, "md").splitlines()[0]
     '# Graph graph v1: 2 variables, 1 edges (static)'
     """
-    from causalrel.reports.documents import Report
-
     if form not in ENDINGS.values():
         raise errors.unknown_name(form, "format", ENDINGS.values())
-    if isinstance(answer, Report):
-        return {"text": answer.text, "md": answer.markdown, "json": answer.json, "html": answer.html}[form]()
+    own = getattr(answer, {"md": "markdown"}.get(form, form), None)
+    if own is not None:
+        return str(own())
     if form == "json":
         said = answer.facts() if hasattr(answer, "facts") else answer.frame().to_dicts()
         return to_json({"schema": f"causalrel/{type(answer).__name__.lower()}/1", **_as_dict(said)})

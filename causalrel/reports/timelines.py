@@ -15,6 +15,7 @@ from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
 from causalrel.reports import extracts
 from causalrel.reports.charts import COLOURS, INK, STYLES, safe
+from causalrel.reports.tables import chance
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
         ax.fill_between(times, bands[0], bands[4], color=colour, alpha=0.15, linewidth=0)
         ax.fill_between(times, bands[1], bands[3], color=colour, alpha=0.25, linewidth=0)
         ax.plot(times, bands[2], color=colour, ls=style, lw=2, label=outlook.scenario)
-        said.append(f"{display.number(outlook.gone, 2)} {outlook.scenario}")
+        said.append(f"{chance(outlook.gone)} {outlook.scenario}")
     ax.axhline(100, color=INK, lw=1.2, ls=(0, (2, 2)))
     _beside(ax, 100, "gone", INK)
     low, high = ax.get_ylim()
