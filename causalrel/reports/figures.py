@@ -178,7 +178,8 @@ def _shown_figure(width: float, height: float) -> Figure:
 
     Its first figure sets a notebook's backend up, which must not happen inside a style.
     """
-    if "ipykernel" not in sys.modules:
+    running = sys.modules.get("IPython")
+    if running is None or not hasattr(running.get_ipython(), "kernel"):
         return _figure(width, height)
     import matplotlib.pyplot as plt
 
