@@ -197,11 +197,8 @@ def scenario(answer: Estimate, slo: SLO, do: Mapping[str, Any] | None) -> str:
             f"As things are, the budget of {slo.name} is gone by {end} with probability "
             f"{chance(as_is.gone)}, and {used} of it is used then."
         )
-    difference = found.get("difference")
-    more = ""
-    if difference is not None:
-        part = shown(extracts.interval(difference.spent[:, -1]), "percent_interval")
-        more = f" What is used of it by then changes by {part}."
+    before, after = (shown(extracts.interval(o.spent[:, -1]), "percent_interval") for o in (as_is, changed))
+    more = f" Of that budget {after} is used then, instead of {before}."
     return (
         f"With {settings(do)}, the probability that the budget of {slo.name} is gone by {end} is "
         f"{chance(changed.gone)}; as things are it is {chance(as_is.gone)}.{more}"
