@@ -111,6 +111,7 @@ def test_json_is_one_object_with_the_verdict(capsys) -> None:
     code, out, _ = run(capsys, "attribute", "llm-canary", "--on", "ttft", "--format", "json")
     facts = json.loads(out)
     assert code == 0
+    assert list(facts)[:2] == ["schema", "verdict"]
     assert facts["verdict"] in ("answered", "bounded")
     assert facts["terms"]
 

@@ -540,9 +540,9 @@ def test_tables_write_numbers_once() -> None:
     assert cells(make_table("t", {"a": "text"}, [])) == []
 
 
-def test_json_is_sorted_and_finite() -> None:
+def test_json_keeps_its_order_and_is_finite() -> None:
     assert to_json({"b": float("nan"), "a": {"d": 1, "c": START}}) == (
-        '{\n  "a": {\n    "c": "2026-02-09T00:00:00+00:00",\n    "d": 1\n  },\n  "b": null\n}\n'
+        '{\n  "b": null,\n  "a": {\n    "d": 1,\n    "c": "2026-02-09T00:00:00+00:00"\n  }\n}\n'
     )
 
 

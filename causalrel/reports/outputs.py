@@ -78,7 +78,7 @@ def render(answer: Answer, form: str) -> str:
 
 
 def to_json(facts: dict[str, Any]) -> str:
-    """Write facts as JSON: keys sorted, floats at six significant digits, ASCII only.
+    """Write facts as JSON: in their own order, the verdict first, floats at six significant digits, ASCII only.
 
     Parameters
     ----------
@@ -94,12 +94,12 @@ def to_json(facts: dict[str, Any]) -> str:
     --------
     >>> print(to_json({"b": 1 / 3, "a": None}))
     {
-      "a": null,
-      "b": 0.333333
+      "b": 0.333333,
+      "a": null
     }
     <BLANKLINE>
     """
-    text = json.dumps(rounded(facts), sort_keys=True, indent=2, ensure_ascii=True, default=str, allow_nan=False)
+    text = json.dumps(rounded(facts), indent=2, ensure_ascii=True, default=str, allow_nan=False)
     return text.replace("<", "\\u003c") + "\n"
 
 
