@@ -224,9 +224,7 @@ def memory(series: NDArray[np.float64]) -> float:
     return total
 
 
-def time_groups(
-    step: NDArray[np.int64], residuals: NDArray[np.float64], *, at_least: int = 1
-) -> tuple[NDArray[np.int64], int]:
+def time_groups(step: NDArray[np.int64], residuals: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
     """Group rows into time blocks long enough to be nearly independent, all units of a block together.
 
     Blocks span four integrated autocorrelation times of the residuals summed over units, but leave ten blocks.
@@ -237,8 +235,6 @@ def time_groups(
         Window number of each row.
     residuals : ndarray of float64, shape (n,)
         Residuals of a first fit.
-    at_least : int
-        Shortest block, in windows.
 
     Returns
     -------
@@ -256,8 +252,7 @@ def time_groups(
     start = int(step.min())
     span = int(step.max()) - start + 1
     series = np.bincount(step - start, weights=residuals, minlength=span).astype(np.float64)
-    length = max(at_least, int(np.ceil(4 * memory(series))))
-    length = max(1, min(length, span // 10))
+    length = max(1, min(int(np.ceil(4 * memory(series))), span // 10))
     return ((step - start) // length).astype(np.int64), length
 
 
