@@ -9,7 +9,7 @@ import yaml
 
 from causalrel import errors
 
-Folder = Literal["models/graphs", "models/slos", "models/scenarios", "models/maps", "datasets"]
+Folder = Literal["models/graphs", "models/slos", "models/scenarios", "models/maps", "models/calibrations", "datasets"]
 
 _MAX_BYTES = 1 << 20
 _MAX_DEPTH = 32
@@ -38,7 +38,7 @@ def names(folder: Folder) -> list[str]:
 
     Parameters
     ----------
-    folder : {"models/graphs", "models/slos", "models/scenarios", "models/maps", "datasets"}
+    folder : {"models/graphs", "models/slos", "models/scenarios", "models/maps", "models/calibrations", "datasets"}
         Where to look.
 
     Returns
@@ -66,7 +66,7 @@ def resolve(name: str, folder: Folder, what: str) -> Path:
     ----------
     name : str
         A path to a file, or the name of a shipped document.
-    folder : {"models/graphs", "models/slos", "models/scenarios", "models/maps", "datasets"}
+    folder : {"models/graphs", "models/slos", "models/scenarios", "models/maps", "models/calibrations", "datasets"}
         Where shipped documents of this sort live.
     what : str
         What it is, named in the error.
