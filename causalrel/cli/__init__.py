@@ -20,6 +20,7 @@ from causalrel.cli.options import (
     Do,
     During,
     Every,
+    Form,
     FormatOf,
     GraphName,
     Horizon,
@@ -290,15 +291,18 @@ def report(
 @app.command()
 def simulate(
     scenario: Annotated[str, typer.Argument(help="Scenario file, or the name of a shipped one.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write Parquet files into.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write files into.")],
     days: Annotated[float | None, typer.Option("--days", help="Days to simulate.")] = None,
     do: Do = None,
+    form: Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")] = (
+        Form.parquet
+    ),
     seed: Seed = 0,
 ) -> None:
-    """Simulate a fleet and write requests, samples and changes as Parquet."""
+    """Simulate a fleet and write requests, samples and changes."""
     from causalrel.telemetry.writers import write_telemetry
 
-    write_telemetry(cr.simulate(scenario, days=days, seed=seed, do=do_of(do)), output)
+    write_telemetry(cr.simulate(scenario, days=days, seed=seed, do=do_of(do)), output, form=form.value)
 
 
 @app.command()
@@ -310,6 +314,7 @@ def show(name: Annotated[str | None, typer.Argument(help="Name of a document; no
         "models/slos",
         "models/scenarios",
         "models/maps",
+        "models/calibrations",
     )
     if name is None:
         rows = [[folder, ", ".join(shipped.names(folder))] for folder in folders]

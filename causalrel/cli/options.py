@@ -20,6 +20,14 @@ class Format(StrEnum):
     html = "html"
 
 
+class Form(StrEnum):
+    """How telemetry is written."""
+
+    parquet = "parquet"
+    otlp = "otlp"
+    prometheus = "prometheus"
+
+
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A path, or the name of a shipped data set.")]
 Slo = Annotated[str | None, typer.Option("--slo", help="OpenSLO file, or the name of a shipped one.")]
 GraphName = Annotated[str | None, typer.Option("--graph", help="Graph file, or the name of a shipped one.")]

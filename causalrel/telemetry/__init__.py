@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import polars as pl
@@ -93,8 +95,36 @@ def collected(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
     >>> collected(pl.LazyFrame({"a": [1]}), "memory").height
     1
     """
-    try:
+    with damage_told(source):
         return frame.collect()
+
+
+@contextmanager
+def damage_told(source: str) -> Iterator[None]:
+    """Make one sentence of what a damaged file does to the block.
+
+    Parameters
+    ----------
+    source : str
+        Where the rows come from, named in the error.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    CausalrelError
+        When the rows cannot be read or computed.
+
+    Examples
+    --------
+    >>> with damage_told("memory"):
+    ...     rows = pl.LazyFrame({"a": [1]}).collect().height
+    """
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError) as fault:
         said = str(fault).strip().partition("\n")[0].rstrip(".;")[:200]
         raise errors.unreadable(source, said, "export it again") from None

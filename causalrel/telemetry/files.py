@@ -32,6 +32,8 @@ _MAGIC = {
     b"%PDF": "PDF",
 }
 _MAX_ROWS = 1_000_000_000
+#: Tables that may hold nothing: a span without a change, a fleet that nobody scraped.
+_MAY_BE_EMPTY = {"changes.parquet", "samples.parquet"}
 _KEPT_BYTES = 256 << 20
 _TEXT_COLUMNS = [name for name, kind in {**SAMPLES, **CHANGES, **IDENTITY}.items() if kind == pl.String] + [
     variable.name for variable in REQUEST_VARIABLES if variable.kind == "category"
@@ -85,7 +87,7 @@ def scan_table(path: Path, notes: list[str]) -> pl.LazyFrame:
     except (pl.exceptions.PolarsError, OSError, csv.Error) as fault:
         said = str(fault).strip().partition("\n")[0].rstrip(".;")[:200]
         raise errors.unreadable(path, f"it is damaged ({said})", "export it again") from None
-    if rows == 0:
+    if rows == 0 and path.name not in _MAY_BE_EMPTY:
         raise errors.empty_data(str(path))
     if rows > _MAX_ROWS:
         raise errors.over_limit(f"'{path}' holds {rows:,} rows, more than {_MAX_ROWS:,}", "split the export")

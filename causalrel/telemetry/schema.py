@@ -27,7 +27,18 @@ REQUEST_VARIABLES: tuple[Variable, ...] = (
     _V(name="model_version", role="config", kind="category"),
     _V(name="batch_size", role="config", kind="count", unit="1"),
     _V(name="gpu_count", role="config", kind="count", unit="1"),
+    _V(name="max_batched_tokens", role="config", kind="count", unit="token"),
+    _V(name="chunked_prefill", role="config", kind="category"),
+    _V(name="replicas", role="config", kind="count", unit="1"),
+    _V(name="quantisation", role="config", kind="category"),
+    _V(name="kv_fraction", role="config", unit="1"),
+    _V(name="admission_limit", role="config", kind="count", unit="1"),
+    _V(name="prompt_cache_tokens", role="config", kind="count", unit="token"),
+    _V(name="prompt_template", role="config", kind="category"),
+    _V(name="power_cap_w", role="config", unit="W"),
     _V(name="gpu_type", role="hardware", kind="category", otel="hw.model"),
+    _V(name="firmware", role="hardware", kind="category", otel="hw.firmware_version"),
+    _V(name="fact_position", role="workload", unit="1"),
     _V(name="prompt_tokens", role="workload", kind="number", unit="token", otel="gen_ai.usage.input_tokens"),
     _V(name="output_tokens", role="workload", kind="number", unit="token", otel="gen_ai.usage.output_tokens"),
     _V(
@@ -38,12 +49,15 @@ REQUEST_VARIABLES: tuple[Variable, ...] = (
         otel="gen_ai.usage.cache_read.input_tokens",
     ),
     _V(name="queue_s", role="engine", unit="s", otel="vllm:request_queue_time_seconds"),
+    _V(name="retries", role="engine", kind="number", unit="1"),
     _V(name="ttft_s", role="outcome", unit="s", otel="gen_ai.server.time_to_first_token"),
     _V(name="tpot_s", role="outcome", unit="s", otel="gen_ai.server.time_per_output_token"),
+    _V(name="stall_s", role="outcome", unit="s"),
     _V(name="e2e_s", role="outcome", unit="s", otel="gen_ai.server.request.duration"),
     _V(name="cost_usd", role="outcome", unit="USD"),
     _V(name="energy_j", role="outcome", unit="J"),
     _V(name="quality", role="outcome", unit="1", otel="gen_ai.evaluation.score.value"),
+    _V(name="judge_quality", role="outcome", unit="1"),
 )
 
 #: Metrics of ``samples`` that become variables, by the name the exporter gives them.
@@ -53,6 +67,7 @@ METRIC_VARIABLES: tuple[Variable, ...] = (
     _V(name="kv_usage", role="engine", unit="1", otel="vllm:kv_cache_usage_perc"),
     _V(name="sm_clock_mhz", role="hardware", unit="MHz", otel="DCGM_FI_DEV_SM_CLOCK"),
     _V(name="gpu_temp_c", role="hardware", unit="Cel", otel="DCGM_FI_DEV_GPU_TEMP"),
+    _V(name="node_up", role="hardware", unit="1", otel="up"),
     _V(name="power_w", role="engine", unit="W", otel="DCGM_FI_DEV_POWER_USAGE"),
 )
 

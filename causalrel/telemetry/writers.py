@@ -1,17 +1,23 @@
-"""Writers: telemetry to a directory of Parquet files that :func:`causalrel.read` reads."""
+"""Writers: telemetry to a directory, in causalrel's own tables or in the forms that other tools export."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+from typing import Literal, get_args
 
 from causalrel import errors
-from causalrel.telemetry import Telemetry
+from causalrel.telemetry import Telemetry, collected
+from causalrel.telemetry.drafts import drafted
+from causalrel.telemetry.otlp import write_otlp
+from causalrel.telemetry.prometheus import write_prometheus
+
+Form = Literal["parquet", "otlp", "prometheus"]
+
+FORMS: tuple[Form, ...] = get_args(Form)
 
 
-def write_telemetry(telemetry: Telemetry, folder: str | Path) -> None:
-    """Write requests, samples and changes as Parquet, each file whole or not at all.
+def write_telemetry(telemetry: Telemetry, folder: str | Path, *, form: Form = "parquet") -> None:
+    """Write requests, samples and changes to a directory, all of its files whole or none of them.
 
     Parameters
     ----------
@@ -19,11 +25,15 @@ def write_telemetry(telemetry: Telemetry, folder: str | Path) -> None:
         What to write.
     folder : str or pathlib.Path
         A directory; made if its parent exists.
+    form : {"parquet", "otlp", "prometheus"}
+        Parquet files that :func:`causalrel.read` reads, OTLP JSON lines (see
+        :func:`causalrel.telemetry.otlp.write_otlp`), or answers of the Prometheus HTTP API, which cannot tell requests
+        and changes (see :func:`causalrel.telemetry.prometheus.write_prometheus`).
 
     Raises
     ------
     CausalrelError
-        When the directory cannot be made or written.
+        When the form is not known or cannot tell any of it, or the directory cannot be made or written.
 
     Examples
     --------
@@ -34,24 +44,18 @@ def write_telemetry(telemetry: Telemetry, folder: str | Path) -> None:
     ...     cr.read(folder).frame().height == cr.load_dataset("llm-canary").frame().height
     True
     """
-    target = Path(folder)
-    try:
-        target.mkdir(exist_ok=True)
-        for name, lazy in (
+    if form not in FORMS:
+        raise errors.unknown_name(form, "form of telemetry", FORMS)
+    if form == "otlp":
+        return write_otlp(telemetry, folder)
+    if form == "prometheus":
+        return write_prometheus(telemetry, folder)
+    with drafted(folder) as draft:
+        for name, frame in (
             ("requests", telemetry.requests),
             ("samples", telemetry.samples),
             ("changes", telemetry.changes),
         ):
-            if lazy is None:
-                continue
-            handle, draft = tempfile.mkstemp(dir=target, prefix=f".{name}-", suffix=".parquet")
-            os.close(handle)
-            try:
-                lazy.collect().write_parquet(draft, compression="zstd")
-                Path(draft).replace(target / f"{name}.parquet")
-            finally:
-                Path(draft).unlink(missing_ok=True)
-    except OSError as fault:
-        raise errors.unreadable(
-            folder, f"it cannot be written ({fault.strerror or type(fault).__name__})", "name a directory you may write"
-        ) from None
+            if frame is not None:
+                collected(frame, telemetry.source).write_parquet(draft / f"{name}.parquet", compression="zstd")
+    return None

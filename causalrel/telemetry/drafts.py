@@ -1,0 +1,54 @@
+"""Drafts: files that take their names only when every one of them is whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from causalrel import errors
+
+
+@contextmanager
+def drafted(folder: str | Path) -> Iterator[Path]:
+    """Give a hidden directory to write into, whose files move into a directory once the block has ended well.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        The directory they are meant for; made if its parent exists, and gone again if the block fails.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write.
+
+    Raises
+    ------
+    CausalrelError
+        When the directory cannot be made or written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with drafted(folder) as draft:
+    ...         _ = (draft / "a.txt").write_text("whole")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['a.txt']
+    """
+    target = Path(folder)
+    made = not target.exists()
+    try:
+        target.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".draft-") as draft:
+            yield Path(draft)
+            for file in sorted(Path(draft).iterdir()):
+                file.replace(target / file.name)
+        made = False
+    except OSError as fault:
+        said = fault.strerror or type(fault).__name__
+        raise errors.bad_question(f"cannot write '{folder}': {said}", "name a directory you may write") from None
+    finally:
+        if made and target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
