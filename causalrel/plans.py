@@ -80,7 +80,7 @@ def is_modal(variable: Variable) -> bool:
 
 
 def plan_rollup(telemetry: Telemetry, slos: Sequence[SLO], by: Sequence[str], width: timedelta) -> Plan:
-    """Decide what a rollup sums, or say which column it lacks.
+    """Decide what a rollup sums, or say which column it lacks; a column that bears an SLO's name gives way to it.
 
     Parameters
     ----------
@@ -118,9 +118,10 @@ def plan_rollup(telemetry: Telemetry, slos: Sequence[SLO], by: Sequence[str], wi
         if name not in schema:
             raise errors.unknown_column(name, "by", schema)
     found = []
+    counted = {slo.name for slo in slos}
     for variable in (*REQUEST_VARIABLES, *telemetry.variables):
         kind = schema.get(variable.name)
-        if kind is None:
+        if kind is None or variable.name in counted:
             continue
         if variable.kind != "category" and not (kind.is_numeric() or kind in (pl.Boolean, pl.Null)):
             raise errors.bad_data(

@@ -221,8 +221,8 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
 
     Examples
     --------
-    >>> [slo.name for slo in load_slos("llm-chat")]
-    ['ttft', 'tpot', 'availability']
+    >>> [slo.name for slo in load_slos("llm-chat") if slo.tier]
+    ['ttft-paid', 'ttft-free']
     """
     path = shipped.resolve(str(name), "models/slos", "SLO file")
     faults: list[str] = []

@@ -136,6 +136,13 @@ class Windows:
         """Names a graph may use: the variables, then the SLOs."""
         return tuple(v.name for v in self.variables) + tuple(slo.name for slo in self.slos)
 
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Those of the names that take more than one value, SLOs always."""
+        counts = self.table.select(pl.col(v.name).drop_nulls().n_unique() for v in self.variables)
+        constant = {name for name in counts.columns if counts[name].item() < 2}
+        return tuple(name for name in self.names if name not in constant)
+
     def slo(self, name: str) -> SLO:
         """Return one SLO by name.
 

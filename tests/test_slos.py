@@ -60,7 +60,13 @@ def test_shipped_documents_load() -> None:
         ("ttft", 0.95, "latency", "serving"),
         ("tpot", 0.95, "latency", "serving"),
         ("availability", 0.99, "availability", "serving"),
+        ("quality", 0.95, "quality", "serving"),
+        ("cost", 0.95, "cost", "serving"),
+        ("energy", 0.95, "energy", "serving"),
+        ("ttft-paid", 0.95, "latency", "serving"),
+        ("ttft-free", 0.95, "latency", "serving"),
     ]
+    assert {s.tier for s in load_slos("llm-chat")} == {"", "paid", "free"}
     assert [s.where for s in load_slos("llm-load-test")] == ["ttft_s <= 1 AND error IS NULL", "error IS NULL"]
 
 

@@ -280,6 +280,25 @@ class Graph:
                 graph = without(graph, variable.name)
         return graph
 
+    def leading_to(self, name: str, among: Collection[str]) -> Graph:
+        """Return the part of the graph that leads to a variable through some variables; the others count as held.
+
+        Parameters
+        ----------
+        name : str
+            A variable.
+        among : collection of str
+            Variables that vary.
+
+        Returns
+        -------
+        Graph
+            The variable, its ancestors and what nobody measured between them.
+        """
+        from causalrel.graphs.surgery import leading_to
+
+        return leading_to(self, name, among)
+
     def to_networkx(self) -> nx.DiGraph[str]:
         """Return the static part as a networkx graph, unmeasured causes included as nodes.
 

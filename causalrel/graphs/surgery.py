@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from causalrel import errors
@@ -113,6 +114,42 @@ def checked(graph: Graph, path: object) -> Graph:
     if faults:
         raise errors.bad_spec(path, faults)
     return graph
+
+
+def leading_to(graph: Graph, name: str, among: Collection[str]) -> Graph:
+    """Return the part of a graph that leads to a variable through some variables; the others count as held.
+
+    Parameters
+    ----------
+    graph : Graph
+        Any graph.
+    name : str
+        A variable.
+    among : collection of str
+        Variables that vary.
+
+    Returns
+    -------
+    Graph
+        The variable, its ancestors and what nobody measured between them.
+
+    Examples
+    --------
+    >>> graph = Graph.from_edges([("a", "b"), ("b", "c"), ("d", "c")], roles=dict.fromkeys("abcd", "engine"))
+    >>> leading_to(graph, "c", {"b", "a"}).names
+    ('a', 'b', 'c')
+    """
+    names = {variable.name for variable in graph.variables if variable.name in among} | {name}
+    inside = replace(graph, edges=tuple(edge for edge in graph.edges if {edge.cause, edge.effect} <= names))
+    names = {name, *inside.ancestors(name)} & names
+    hidden = (replace(u, affects=tuple(a for a in u.affects if a in names)) for u in graph.unmeasured)
+    return replace(
+        graph,
+        variables=tuple(variable for variable in graph.variables if variable.name in names),
+        edges=tuple(edge for edge in inside.edges if {edge.cause, edge.effect} <= names),
+        unmeasured=tuple(u for u in hidden if len(u.affects) > 1),
+        forbidden=tuple(pair for pair in graph.forbidden if set(pair) <= names),
+    )
 
 
 def _cycle(graph: Graph) -> list[str]:

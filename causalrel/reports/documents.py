@@ -186,7 +186,7 @@ def compose(windows: Windows, network: Network, answers: Answers, *, title: str 
         "budgets": answers.budget,
         "attribution": answers.attribution,
         "scenario": answers.scenario,
-        "graph": network.graph,
+        "graph": network.graph.leading_to(answers.on, windows.varying),
     }
     sections: list[Section] = []
     for said in facts["sections"]:

@@ -36,7 +36,7 @@ def sections(windows: Windows, graph: Graph, answers: Answers, seed: int) -> lis
         Facts of each section.
     """
     return [
-        _graph(graph),
+        _graph(graph, graph.leading_to(answers.on, windows.varying), answers.on),
         _assumptions(answers),
         _checks(answers),
         _provenance(windows, graph, answers, seed),
@@ -44,7 +44,7 @@ def sections(windows: Windows, graph: Graph, answers: Answers, seed: int) -> lis
     ]
 
 
-def _graph(graph: Graph) -> dict[str, Any]:
+def _graph(graph: Graph, drawn: Graph, on: str) -> dict[str, Any]:
     columns: dict[str, Kind] = {"cause": "text", "effect": "text", "lag": "number", "support": "number"}
     columns |= {"why": "text", "source": "text"}
     rows = [[e.cause, e.effect, e.lag, e.support, e.why, e.source] for e in graph.edges]
@@ -57,7 +57,9 @@ def _graph(graph: Graph) -> dict[str, Any]:
                 "Believed to exist and not measured", {"cause": "text", "affects": "text", "why": "text"}, hidden
             )
         )
-    caption = "Who may cause whom, causes on the left"
+    caption = f"Who may cause {on}, of what varied in the data; causes on the left"
+    if len(drawn.names) == len(graph.names):
+        caption = "Who may cause whom, causes on the left"
     return make_section("graph", "The causal graph", says, figure="graph", figure_says=caption, tables=tables)
 
 

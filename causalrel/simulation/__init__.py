@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from causalrel.simulation.exports import export_changes, export_requests, export_samples
+from causalrel.simulation.exports import export_changes, export_requests
 from causalrel.simulation.runs import run_scenario
+from causalrel.simulation.scrapes import export_samples
 from causalrel.telemetry import Telemetry
 
 __all__ = ["simulate"]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from causalrel.simulation.bills import bill
 from causalrel.simulation.conditions import STEP_S
+from causalrel.simulation.engine import ENDINGS
 from causalrel.simulation.runs import Run
-from causalrel.simulation.scenario import GPUS, Scenario
-from causalrel.telemetry.schema import CHANGES, SAMPLES, TIME
+from causalrel.simulation.settings import SETTINGS
+from causalrel.telemetry.schema import CHANGES, TIME
 
-_ERRORS = (None, "timeout", "oom")
-_IDLE_C, _BUSY_C, _LAG_STEPS = 38.0, 28.0, 5.0
-_QUALITY_SD = 0.5
 _TEXTS = {"node": pl.String, **{name: kind for name, kind in CHANGES.items() if name != "time"}}
+_SAMPLED = {"sm_clock_mhz", "node_up"}
+_LONG_TOKENS = 4096.0
 
 
 def export_requests(run: Run) -> pl.DataFrame:
-    """Write one row a request, in order of arrival.
+    """Write one row a request, in order of arrival, as its client saw it.
 
-    Configuration is that of the node at arrival. A failed request has no latency and no answer; its ``queue_s`` is the
-    time it waited, which a gateway knows.
+    Configuration is that of the node at arrival. Times count from the first attempt. A failed request has no latency
+    and no answer; its ``queue_s`` is the time its client spent on it.
 
     Parameters
     ----------
@@ -41,95 +43,93 @@ def export_requests(run: Run) -> pl.DataFrame:
     >>> simulate("llm-canary", days=0.1).frame()["service"].unique().to_list()
     ['chat']
     """
-    scenario, work, conditions, served = run.scenario, run.work, run.conditions, run.served
-    fleet, versions, rng = scenario.fleet, scenario.versions, run.measurement[0]
-    step = np.minimum((work.time_s / STEP_S).astype(np.int64), conditions.batch_size.shape[1] - 1)
-    version = conditions.version[work.node, step]
+    scenario, work, served = run.scenario, run.work, run.served
     good = served.ending == 0
-    more = np.where(served.made_tokens > 1, served.made_tokens - 1.0, np.nan)
+    more = np.where(served.made > 1, served.made - 1.0, np.nan)
     waited = np.where(np.isnan(served.start_s), served.end_s, served.start_s) - work.time_s
-    logit = np.array([each.quality for each in versions.values()])[version]
-    quality = 1.0 / (1.0 + np.exp(-logit - _QUALITY_SD * rng.standard_normal(good.size)))
-    gpu_s = served.node_s * conditions.gpu_count
-    power = GPUS[fleet.gpu_type][1] * conditions.clock_mhz[work.node, step] / GPUS[fleet.gpu_type][0]
+    cost, energy = bill(run)
+    quality, judged = _judge(run)
     tenants = scenario.workload.tenants
     return pl.DataFrame(
         {
-            "time": _times(scenario.start, work.time_s),
+            "time": times(scenario.start, work.time_s),
             "request_id": _ids(good.size),
-            "service": _repeat(scenario.service, good.size),
+            "service": repeat(scenario.service, good.size),
             "tenant": _pick([tenant.name for tenant in tenants], work.tenant),
             "tier": _pick([tenant.tier for tenant in tenants], work.tenant),
-            "node": _pick(fleet.nodes, work.node),
-            "model": _repeat(scenario.model, good.size),
-            "model_version": _pick(list(versions), version),
-            "batch_size": conditions.batch_size[work.node, step],
-            "gpu_type": _repeat(fleet.gpu_type, good.size),
-            "gpu_count": np.full(good.size, conditions.gpu_count),
+            "node": _pick([*scenario.fleet.nodes, None], served.node),
+            "model": repeat(scenario.model, good.size),
+            **_configuration(run),
             "prompt_tokens": work.prompt_tokens,
-            "output_tokens": pl.Series(served.made_tokens).set(pl.Series(~good), None),
+            "fact_position": work.fact_position,
+            "output_tokens": pl.Series(served.made).set(pl.Series(~good), None),
+            "cached_tokens": served.cached,
+            "retries": served.attempts - 1,
             "queue_s": waited,
             "ttft_s": _where(good, served.first_s - work.time_s),
             "tpot_s": _where(good, (served.end_s - served.first_s) / more),
+            "stall_s": _where(good, served.stall_s),
             "e2e_s": _where(good, served.end_s - work.time_s),
-            "error": _pick(_ERRORS, served.ending),
-            "cost_usd": gpu_s * fleet.usd_per_gpu_hour / 3600.0,
-            "energy_j": gpu_s * power,
+            "error": _pick(ENDINGS, served.ending),
+            "cost_usd": cost,
+            "energy_j": energy,
             "quality": _where(good, quality),
+            "judge_quality": _where(good, judged),
         }
     )
 
 
-def export_samples(run: Run) -> pl.DataFrame:
-    """Write the gauges that a Prometheus server would have scraped, with gaps.
+def _configuration(run: Run) -> dict[str, pl.Series]:
+    """Return the settings that somebody logs, at each request's node and arrival."""
+    scenario, values = run.scenario, run.conditions.values
+    unlogged = {rollout.set for rollout in scenario.rollouts if not rollout.logged}
+    node, step = np.maximum(run.served.node, 0), _steps(run)
+    columns = {}
+    for name, setting in SETTINGS.items():
+        if name in _SAMPLED | unlogged:
+            continue
+        seen = values[name][node, step]
+        if setting.form == "name":
+            columns[name] = _pick(scenario.choices[name], seen.astype(np.int64))
+        elif setting.form == "switch":
+            columns[name] = _pick(("off", "on"), seen.astype(np.int64))
+        else:
+            columns[name] = pl.Series(seen.astype(np.int64) if setting.form == "whole" else seen)
+    return columns
 
-    Parameters
-    ----------
-    run : Run
-        A run.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``time``, ``node``, ``service``, ``metric``, ``value``, in order of time, node and metric.
+def _steps(run: Run) -> NDArray[np.int64]:
+    last = run.conditions.accepts.shape[1] - 1
+    step: NDArray[np.int64] = np.minimum((run.work.time_s / STEP_S).astype(np.int64), last)
+    return step
 
-    Examples
-    --------
-    >>> from causalrel.simulation import simulate
-    >>> "vllm:kv_cache_usage_perc" in simulate("llm-canary", days=0.1).samples.collect()["metric"].unique()
-    True
+
+def _judge(run: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the quality of each answer and what a judge says of it: logits with noise, NaN where nobody judged.
+
+    Long prompts lower it, most where the answer lies in their middle (https://arxiv.org/abs/2307.03172).
     """
-    scenario, conditions, served, rng = run.scenario, run.conditions, run.served, run.measurement[1]
-    nodes, steps = conditions.batch_size.shape
-    time_s = np.arange(steps, dtype=np.float64) * STEP_S
-    seen = _draw_scrapes(scenario, nodes, steps, rng)
-    temp = _temperature(run) + 0.7 * rng.standard_normal((nodes, steps))
-    gauges = {
-        "DCGM_FI_DEV_GPU_TEMP": np.rint(temp),
-        "DCGM_FI_DEV_SM_CLOCK": np.rint(conditions.clock_mhz / 15.0) * 15.0,
-        "vllm:kv_cache_usage_perc": served.kv_usage,
-        "vllm:num_requests_running": served.running,
-        "vllm:num_requests_waiting": _waiting(run, time_s),
-    }
-    frames = [
-        pl.DataFrame(
-            {
-                "time": _times(scenario.start, time_s[seen[node]]),
-                "node": _repeat(name, int(seen[node].sum())),
-                "service": _repeat(scenario.service, int(seen[node].sum())),
-                "metric": _repeat(metric, int(seen[node].sum())),
-                "value": values[node, seen[node]],
-            },
-            schema=SAMPLES,
-        )
-        for node, name in enumerate(scenario.fleet.nodes)
-        for metric, values in gauges.items()
-    ]
-    return pl.concat(frames).sort("time", "node", "metric")
+    scenario, values, work, plan = run.scenario, run.conditions.values, run.work, run.scenario.quality
+    node, step = np.maximum(run.served.node, 0), _steps(run)
+    noise, judge = (np.random.default_rng(run.measurement[place]) for place in (0, 2))
+    version = values["model_version"][node, step].astype(np.int64)
+    versions = list(scenario.versions.values())
+    logit = np.array([each.quality for each in versions])[version]
+    logit = logit + plan.spread * noise.standard_normal(version.size)
+    long = np.log2(np.maximum(work.prompt_tokens / _LONG_TOKENS, 1.0))
+    logit -= plan.long_context * long
+    logit -= plan.middle * 4.0 * work.fact_position * (1.0 - work.fact_position) * np.minimum(long, 1.0)
+    logit -= plan.int4 * (values["quantisation"][node, step] == scenario.choices["quantisation"].index("int4"))
+    if scenario.hidden is not None:
+        logit -= scenario.hidden.hardens * run.conditions.hidden[node, step]
+    bias = np.array([each.judge for each in versions])[version]
+    seen = logit + bias + plan.judge_spread * judge.standard_normal(version.size)
+    judged = np.where(judge.random(version.size) < plan.judged, 1.0 / (1.0 + np.exp(-seen)), np.nan)
+    return 1.0 / (1.0 + np.exp(-logit)), judged
 
 
 def export_changes(run: Run) -> pl.DataFrame:
-    """Write one row a change of configuration.
+    """Write one row a logged change of configuration.
 
     Parameters
     ----------
@@ -147,76 +147,48 @@ def export_changes(run: Run) -> pl.DataFrame:
     >>> simulate("llm-canary", days=1).changes.collect()["variable"].unique().to_list()
     ['batch_size']
     """
-    names = list(run.scenario.versions)
+    scenario = run.scenario
+    unlogged = {rollout.set for rollout in scenario.rollouts if not rollout.logged}
     rows: list[tuple[float, str, str, str, str]] = []
-    for place, node in enumerate(run.scenario.fleet.nodes):
-        for variable, values in (
-            ("batch_size", run.conditions.batch_size[place]),
-            ("model_version", run.conditions.version[place]),
-        ):
-            for step in np.flatnonzero(np.diff(values)) + 1:
-                pair = (int(values[step - 1]), int(values[step]))
-                before, after = (names[v] if variable == "model_version" else str(v) for v in pair)
-                rows.append((float(step) * STEP_S, node, variable, before, after))
+    for name, setting in SETTINGS.items():
+        if name in _SAMPLED | unlogged:
+            continue
+        values = run.conditions.values[name]
+        for place, step in zip(*np.nonzero(np.diff(values, axis=1)), strict=True):
+            pair = (float(values[place, step]), float(values[place, step + 1]))
+            before, after = (
+                scenario.choices[name][int(value)]
+                if setting.form == "name"
+                else ("off", "on")[int(value)]
+                if setting.form == "switch"
+                else f"{value:.12g}"
+                for value in pair
+            )
+            rows.append((float(step + 1) * STEP_S, scenario.fleet.nodes[place], name, before, after))
     rows.sort()
     table = pl.DataFrame(rows, schema=["time_s", *_TEXTS], orient="row")
-    times = _times(run.scenario.start, np.array([row[0] for row in rows], dtype=np.float64))
-    return table.select(times.alias("time"), *(pl.col(name).cast(kind) for name, kind in _TEXTS.items()))
+    moments = times(scenario.start, np.array([row[0] for row in rows], dtype=np.float64))
+    return table.select(moments.alias("time"), *(pl.col(name).cast(kind) for name, kind in _TEXTS.items()))
 
 
-def _times(start: datetime, time_s: NDArray[np.float64]) -> pl.Series:
+def times(start: datetime, time_s: NDArray[np.float64]) -> pl.Series:
+    """Return UTC times of seconds since the start."""
     epoch = (start - datetime.fromtimestamp(0, tz=start.tzinfo)) // timedelta(microseconds=1)
     return pl.Series(epoch + np.rint(time_s * 1e6).astype(np.int64), dtype=pl.Int64).cast(TIME)
+
+
+def repeat(text: str, count: int) -> pl.Series:
+    """Return a column that says the same in every row."""
+    return pl.repeat(text, count, dtype=pl.String, eager=True)
 
 
 def _ids(count: int) -> pl.Series:
     return pl.select(pl.lit("r") + pl.int_range(count).cast(pl.String).str.zfill(6)).to_series()
 
 
-def _repeat(text: str, count: int) -> pl.Series:
-    return pl.repeat(text, count, dtype=pl.String, eager=True)
-
-
-def _pick(names: list[str] | tuple[str | None, ...], place: NDArray[np.int64]) -> pl.Series:
-    return pl.Series(list(names), dtype=pl.String).gather(place)
+def _pick(names: Sequence[str | None], place: NDArray[np.int64]) -> pl.Series:
+    return pl.Series(list(names), dtype=pl.String).gather(np.where(place < 0, len(names) - 1, place))
 
 
 def _where(keep: NDArray[np.bool_], values: NDArray[np.float64]) -> pl.Series:
     return pl.Series(np.where(keep, values, np.nan)).fill_nan(None)
-
-
-def _waiting(run: Run, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Count requests that came, have not ended and are not running."""
-    work, served = run.work, run.served
-    waiting = np.empty_like(served.running)
-    for node in range(waiting.shape[0]):
-        mine = work.node == node
-        came = np.searchsorted(work.time_s[mine], time_s, side="right")
-        ended = np.searchsorted(np.sort(served.end_s[mine]), time_s, side="right")
-        waiting[node] = came - ended - served.running[node]
-    return np.maximum(waiting, 0.0)
-
-
-def _temperature(run: Run) -> NDArray[np.float64]:
-    """Let temperature follow the work done, some minutes late, and rise where a fault lies."""
-    conditions, running = run.conditions, run.served.running
-    busy = np.where(running > 0, 0.5 + 0.5 * running / conditions.batch_size.max(), 0.0)
-    weights = np.exp(-np.arange(int(6 * _LAG_STEPS)) / _LAG_STEPS)
-    late = np.stack([np.convolve(row, weights / weights.sum())[: row.size] for row in busy])
-    power = late * conditions.clock_mhz / GPUS[run.scenario.fleet.gpu_type][0]
-    return _IDLE_C + _BUSY_C * power + conditions.heat_c
-
-
-def _draw_scrapes(scenario: Scenario, nodes: int, steps: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Say at which steps each node is scraped."""
-    scrapes = scenario.scrapes
-    stride = int(scrapes.every.total_seconds() // STEP_S)
-    mean = max(1.0, scrapes.gap.total_seconds() / STEP_S)
-    seen = np.zeros((nodes, steps), dtype=np.bool_)
-    seen[:, ::stride] = True
-    for node in range(nodes):
-        count = rng.poisson(scrapes.gaps_per_day * steps * STEP_S / 86_400.0)
-        starts = rng.integers(steps, size=count)
-        for start, length in zip(starts, rng.geometric(1.0 / mean, size=count), strict=True):
-            seen[node, start : start + length] = False
-    return seen

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from causalrel import errors
-from causalrel.simulation.conditions import STEP_S, Conditions, draw_conditions
+from causalrel.simulation.conditions import STEP_S, Conditions, Streams, draw_conditions
+from causalrel.simulation.documents import load_scenario
 from causalrel.simulation.engine import Served, serve
-from causalrel.simulation.scenario import Scenario, load_scenario
+from causalrel.simulation.scenario import Scenario
 from causalrel.simulation.workload import Workload, draw_workload, expected_rate
 
 _DAY = 86_400.0
 _MOST_REQUESTS = 20_000_000
-_MOST_STEPS = 50_000_000
+_MOST_STEPS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +34,20 @@ class Run:
         Configuration and hardware.
     served : Served
         What became of each request.
-    measurement : tuple of numpy.random.Generator
-        Fresh streams for the noise of quality scores and for scrapes.
+    measurement : tuple of numpy.random.SeedSequence
+        Seeds for the noise of quality scores, of scrapes and of judges.
 
     Examples
     --------
-    >>> run_scenario("llm-canary", days=0.1).conditions.gpu_count
-    8
+    >>> run_scenario("llm-canary", days=0.1).work.time_s.size > 100
+    True
     """
 
     scenario: Scenario
     work: Workload
     conditions: Conditions
     served: Served
-    measurement: tuple[np.random.Generator, np.random.Generator]
+    measurement: tuple[np.random.SeedSequence, ...]
 
 
 def run_scenario(name: str, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None) -> Run:
@@ -83,14 +84,17 @@ def run_scenario(name: str, *, days: float | None = None, seed: int = 0, do: Map
     span_s = _check_span(scenario, days) * _DAY
     if seed < 0:
         raise errors.bad_question(f"seed {seed} is negative", "write a whole number from 0 on")
-    streams = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(6)]
-    arrivals, lengths, policy, hardware, quality, scrapes = streams
-    conditions = draw_conditions(scenario, span_s, do or {}, policy, hardware)
-    work = draw_workload(scenario, span_s, arrivals, lengths)
+    seeds = np.random.SeedSequence(seed).spawn(10)
+    arrivals, lengths, policy, hardware = (np.random.default_rng(each) for each in seeds[:4])
+    contents, failures, hidden = (np.random.default_rng(each) for each in seeds[6:9])
+    work = draw_workload(scenario, span_s, arrivals, lengths, contents)
+    streams = Streams(policy=policy, hardware=hardware, failures=failures, hidden=hidden)
+    conditions = draw_conditions(scenario, span_s, do or {}, work.time_s, streams)
     if work.time_s.size == 0:
         raise errors.bad_question(f"no request arrives in {span_s:g} seconds of '{name}'", "simulate a longer span")
     served = serve(scenario, work, conditions)
-    return Run(scenario=scenario, work=work, conditions=conditions, served=served, measurement=(quality, scrapes))
+    measurement = (seeds[4], seeds[5], seeds[9])
+    return Run(scenario=scenario, work=work, conditions=conditions, served=served, measurement=measurement)
 
 
 def _check_span(scenario: Scenario, days: float | None) -> float:
@@ -102,7 +106,8 @@ def _check_span(scenario: Scenario, days: float | None) -> float:
     steps = span * _DAY / STEP_S * len(scenario.fleet.nodes)
     if not requests <= _MOST_REQUESTS or steps > _MOST_STEPS:
         raise errors.over_limit(
-            f"{span:g} days of '{scenario.scenario}' are about {requests:,.0f} requests, more than a run holds",
+            f"{span:g} days of '{scenario.scenario}' are about {requests:,.0f} requests on "
+            f"{len(scenario.fleet.nodes)} nodes, more than a run holds",
             "simulate fewer days or a smaller fleet",
         )
     return span

@@ -21,33 +21,46 @@ class Workload:
     ----------
     time_s : ndarray of float64
         Seconds since the start.
-    node : ndarray of int64
-        Node it is routed to, whatever the state of the nodes.
+    route : ndarray of float64, shape (2, n_requests)
+        Uniform numbers by which a router picks a node, whatever the state of the nodes.
     tenant : ndarray of int64
         Position in the scenario's tenants.
     prompt_tokens, output_tokens : ndarray of int64
         Tokens to read and to write.
     patience_s : ndarray of float64
-        How long its client waits in a queue.
+        How long its client waits for a first token.
+    prefix : ndarray of int64
+        Shared beginning that its prompt may have, -1 for none.
+    prefix_draw : ndarray of float64
+        The prompt keeps its beginning where this is below the template's ``reuse``.
+    fact_position : ndarray of float64
+        Where in the prompt the answer lies, 0 to 1.
 
     Examples
     --------
-    >>> from causalrel.simulation.scenario import load_scenario
-    >>> work = draw_workload(load_scenario("llm-canary"), 86_400.0, *np.random.default_rng(0).spawn(2))
+    >>> from causalrel.simulation.runs import run_scenario
+    >>> work = run_scenario("llm-canary", days=0.5).work
     >>> bool((np.diff(work.time_s) >= 0).all())
     True
     """
 
     time_s: NDArray[np.float64]
-    node: NDArray[np.int64]
+    route: NDArray[np.float64]
     tenant: NDArray[np.int64]
     prompt_tokens: NDArray[np.int64]
     output_tokens: NDArray[np.int64]
     patience_s: NDArray[np.float64]
+    prefix: NDArray[np.int64]
+    prefix_draw: NDArray[np.float64]
+    fact_position: NDArray[np.float64]
 
 
 def draw_workload(
-    scenario: Scenario, span_s: float, arrivals: np.random.Generator, lengths: np.random.Generator
+    scenario: Scenario,
+    span_s: float,
+    arrivals: np.random.Generator,
+    lengths: np.random.Generator,
+    contents: np.random.Generator,
 ) -> Workload:
     """Draw every request of a span.
 
@@ -57,8 +70,8 @@ def draw_workload(
         The service.
     span_s : float
         Seconds of arrivals.
-    arrivals, lengths : numpy.random.Generator
-        Two streams, so that lengths stay when arrivals do.
+    arrivals, lengths, contents : numpy.random.Generator
+        Three streams, so that lengths stay when arrivals do.
 
     Returns
     -------
@@ -68,30 +81,39 @@ def draw_workload(
 
     Examples
     --------
-    >>> from causalrel.simulation.scenario import load_scenario
-    >>> work = draw_workload(load_scenario("llm-canary"), 86_400.0, *np.random.default_rng(0).spawn(2))
+    >>> from causalrel.simulation.documents import load_scenario
+    >>> work = draw_workload(load_scenario("llm-canary"), 86_400.0, *np.random.default_rng(0).spawn(3))
     >>> int(work.prompt_tokens.min()) >= 64
     True
     """
     time_s = _draw_times(scenario.workload, scenario, span_s, arrivals)
     tenants = scenario.workload.tenants
     share = np.array([tenant.share for tenant in tenants])
-    node = arrivals.integers(len(scenario.fleet.nodes), size=time_s.size)
+    nodes = len(scenario.fleet.nodes)
+    node = arrivals.integers(nodes, size=time_s.size)
     tenant = arrivals.choice(len(tenants), size=time_s.size, p=share / share.sum())
     noise = lengths.standard_normal((2, time_s.size))
     prompt = np.zeros(time_s.size, dtype=np.int64)
     output = np.zeros(time_s.size, dtype=np.int64)
+    uniform = contents.random((4, time_s.size))
     for place, whose in enumerate(tenants):
         mine = tenant == place
-        prompt[mine], output[mine] = _draw_lengths(whose, noise[:, mine])
+        longer = whose.long_context
+        stretch = np.where(uniform[0, mine] < longer.share, longer.times, 1.0) if longer else np.ones(int(mine.sum()))
+        factors = [_shifted(scenario, place, time_s[mine], what) for what in ("prompt_tokens", "output_tokens")]
+        prompt[mine], output[mine] = _draw_lengths(whose, noise[:, mine], factors[0] * stretch, factors[1])
+    prefix, prefix_draw = _draw_prefixes(scenario, tenant, prompt, uniform[1:3])
     patience = np.array([whose.timeout.total_seconds() for whose in tenants])
     return Workload(
         time_s=time_s,
-        node=node,
+        route=np.stack([(node + 0.5) / nodes, contents.random(time_s.size)]),
         tenant=tenant,
         prompt_tokens=prompt,
         output_tokens=output,
         patience_s=patience[tenant],
+        prefix=prefix,
+        prefix_draw=prefix_draw,
+        fact_position=uniform[3],
     )
 
 
@@ -112,7 +134,7 @@ def expected_rate(scenario: Scenario, time_s: NDArray[np.float64]) -> NDArray[np
 
     Examples
     --------
-    >>> from causalrel.simulation.scenario import load_scenario
+    >>> from causalrel.simulation.documents import load_scenario
     >>> night, noon = expected_rate(load_scenario("llm-canary"), np.array([2.0, 14.0]) * 3600)
     >>> bool(noon > 2 * night)
     True
@@ -124,8 +146,22 @@ def expected_rate(scenario: Scenario, time_s: NDArray[np.float64]) -> NDArray[np
     weekday = (np.floor(clock / _DAY).astype(np.int64) + midnight.weekday()) % 7
     day = 1.0 + load.daily_swing * np.cos(2.0 * np.pi * (hour - load.peak_hour) / 24.0)
     week = np.where(weekday >= 5, load.weekend, 1.0)
-    rate: NDArray[np.float64] = load.requests_per_s * day * week * (1.0 + load.growth_per_day) ** (time_s / _DAY)
+    grown = (1.0 + load.growth_per_day) ** (time_s / _DAY)
+    rate: NDArray[np.float64] = load.requests_per_s * day * week * grown * _shifted(scenario, None, time_s, "rate")
     return rate
+
+
+def _shifted(scenario: Scenario, tenant: int | None, time_s: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+    """Return the product of the factors of all shifts that hold at each moment."""
+    factor = np.ones(time_s.size)
+    tenants = scenario.workload.tenants
+    for shift in scenario.workload.shifts:
+        if tenant is not None and shift.tenant not in {None, tenants[tenant].name}:
+            continue
+        start = shift.after.total_seconds()
+        end = start + shift.lasts.total_seconds() if shift.lasts else np.inf
+        factor[(time_s >= start) & (time_s < end)] *= getattr(shift, what)
+    return factor
 
 
 def _draw_times(load: Load, scenario: Scenario, span_s: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -139,18 +175,42 @@ def _draw_times(load: Load, scenario: Scenario, span_s: float, rng: np.random.Ge
     return np.sort(edges[cell] + rng.random(cell.size) * width[cell])
 
 
-def _draw_lengths(tenant: Tenant, noise: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _draw_lengths(
+    tenant: Tenant, noise: NDArray[np.float64], longer: NDArray[np.float64], wordier: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     rho = tenant.correlation
     second = rho * noise[0] + np.sqrt(1.0 - rho * rho) * noise[1]
-    return _tokens(tenant.prompt_tokens, noise[0]), _tokens(tenant.output_tokens, second)
+    return _tokens(tenant.prompt_tokens, noise[0], longer), _tokens(tenant.output_tokens, second, wordier)
 
 
-def _tokens(lengths: Lengths, noise: NDArray[np.float64]) -> NDArray[np.int64]:
+def _tokens(lengths: Lengths, noise: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[np.int64]:
     if lengths.family == "exponential":
         from scipy.special import log_ndtr
 
         drawn = -log_ndtr(-noise) * lengths.median / np.log(2.0)
     else:
         drawn = lengths.median * np.exp(lengths.sigma * noise)
-    tokens: NDArray[np.int64] = np.clip(np.rint(drawn), lengths.least, lengths.most).astype(np.int64)
+    tokens: NDArray[np.int64] = np.clip(np.rint(drawn * factor), lengths.least, lengths.most).astype(np.int64)
     return tokens
+
+
+def _draw_prefixes(
+    scenario: Scenario, tenant: NDArray[np.int64], prompt: NDArray[np.int64], uniform: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Give prompts their shared beginnings: which one, by a Zipf law within the tenant, and how easily it is lost."""
+    prefix = np.full(tenant.size, -1, dtype=np.int64)
+    draw = np.ones(tenant.size)
+    first = 0
+    for place, whose in enumerate(scenario.workload.tenants):
+        shared = whose.prefixes
+        if shared is None:
+            continue
+        mine = tenant == place
+        weight = 1.0 / np.arange(1, shared.count + 1) ** shared.skew
+        edges = np.cumsum(weight) / weight.sum()
+        rank = np.minimum(np.searchsorted(edges, uniform[0, mine], side="right"), shared.count - 1)
+        long_enough = prompt[mine] > shared.tokens
+        prefix[mine] = np.where(long_enough, first + rank, -1)
+        draw[mine] = uniform[1, mine] / max(shared.share, 1e-12)
+        first += shared.count
+    return prefix, draw

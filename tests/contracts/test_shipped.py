@@ -14,7 +14,8 @@ import yaml
 
 import causalrel as cr
 from causalrel import shipped
-from causalrel.simulation.scenario import load_scenario
+from causalrel.simulation.calibrations import load_calibration
+from causalrel.simulation.documents import load_scenario
 from causalrel.telemetry.datasets import load_card
 from causalrel.telemetry.maps import load_map
 
@@ -24,6 +25,7 @@ LOADERS: dict[str, Callable[[str], Any]] = {
     "slos": cr.load_slos,
     "scenarios": load_scenario,
     "maps": load_map,
+    "calibrations": load_calibration,
 }
 DOCUMENTS = sorted(path.relative_to(ROOT / "models").as_posix() for path in (ROOT / "models").rglob("*.yaml"))
 DATASETS = shipped.names("datasets")
