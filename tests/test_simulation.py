@@ -305,6 +305,15 @@ def test_a_rate_shifts_for_all_tenants_or_is_refused(tmp_path: Path) -> None:
     assert sent == pytest.approx([8640, 8640], rel=4 / np.sqrt(8640))
 
 
+def test_a_scenario_may_be_told_in_python() -> None:
+    told = bare(0.05) | {"config": {"batch_size": 2}}
+    by_mapping, by_scenario = simulate(told, days=0.2).frame(), simulate(load_scenario(told), days=0.2).frame()
+    assert by_mapping.equals(by_scenario)
+    assert by_mapping["batch_size"].unique().to_list() == [2]
+    with pytest.raises(CausalrelError, match=r"'bare' is not usable: days '-1'"):
+        simulate(told | {"days": -1})
+
+
 def test_short_spans_have_no_changes() -> None:
     telemetry = simulate("llm-canary", days=0.05)
     assert telemetry.changes.collect().height == 0

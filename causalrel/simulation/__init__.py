@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from causalrel.simulation.documents import Told
 from causalrel.simulation.exports import export_changes, export_requests
 from causalrel.simulation.runs import run_scenario
 from causalrel.simulation.scrapes import export_samples
@@ -13,7 +14,7 @@ __all__ = ["simulate"]
 
 
 def simulate(
-    name: str, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None
+    name: Told, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None
 ) -> Telemetry:
     """Simulate an LLM service event by event and return its telemetry.
 
@@ -22,8 +23,8 @@ def simulate(
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
     days : float, optional
         Length of the span in days; the scenario's own where left out.
     seed : int

@@ -9,6 +9,7 @@ import polars as pl
 
 from causalrel import errors
 from causalrel.plans import judged
+from causalrel.simulation.documents import Told
 from causalrel.simulation.exports import export_requests
 from causalrel.simulation.runs import run_scenario
 from causalrel.slos import SLO
@@ -52,7 +53,7 @@ def bad_events(requests: pl.DataFrame, slos: Sequence[SLO]) -> pl.DataFrame:
 
 
 def pair_requests(
-    name: str,
+    name: Told,
     do: Mapping[str, object],
     *,
     instead: Mapping[str, object] | None = None,
@@ -63,8 +64,8 @@ def pair_requests(
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
     do : mapping of str to object
         The intervention.
     instead : mapping of str to object, optional
@@ -95,7 +96,7 @@ def pair_requests(
 
 
 def paired_change(
-    name: str,
+    name: Told,
     slos: Sequence[SLO],
     *,
     of: str,
@@ -136,7 +137,7 @@ def paired_change(
 
 
 def measure_effect(
-    name: str,
+    name: Told,
     slos: Sequence[SLO],
     *,
     of: str,
@@ -148,8 +149,8 @@ def measure_effect(
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
     slos : sequence of SLO
         The SLOs whose bad events are counted.
     of : str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,14 +15,17 @@ from causalrel.graphs.documents import load_graph
 from causalrel.graphs.surgery import checked
 from causalrel.simulation.scenario import Scenario
 
+#: How a scenario may be told: a shipped name, a path, or what would stand in a document.
+Told = str | Path | Mapping[str, Any] | Scenario
 
-def load_scenario(name: str) -> Scenario:
-    """Read a scenario by shipped name or path.
+
+def load_scenario(name: Told) -> Scenario:
+    """Read a scenario by shipped name or path, or check one told in Python.
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
 
     Returns
     -------
@@ -37,8 +42,13 @@ def load_scenario(name: str) -> Scenario:
     >>> load_scenario("llm-canary").policies[0].high
     '8'
     """
-    path = shipped.resolve(name, "models/scenarios", "scenario")
-    documents = shipped.load_yaml(path, "scenario")
+    if isinstance(name, Scenario):
+        return name
+    if isinstance(name, Mapping):
+        documents: list[Any] = [dict(name)]
+        name = str(name.get("scenario", "scenario"))
+    else:
+        documents = shipped.load_yaml(shipped.resolve(str(name), "models/scenarios", "scenario"), "scenario")
     if len(documents) != 1 or not isinstance(documents[0], dict):
         raise errors.bad_spec(name, [f"one YAML mapping is wanted, {len(documents)} documents were found"])
     try:
@@ -47,13 +57,13 @@ def load_scenario(name: str) -> Scenario:
         raise errors.bad_spec(name, [_fault(dict(error)) for error in found.errors()]) from None
 
 
-def true_graph(name: str) -> Graph:
+def true_graph(name: Told) -> Graph:
     """Return the causal graph that a scenario states: edges within a window, lagged ones, and what nobody measures.
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import numpy as np
 
 from causalrel import errors
 from causalrel.simulation.conditions import STEP_S, Conditions, Streams, draw_conditions
-from causalrel.simulation.documents import load_scenario
+from causalrel.simulation.documents import Told, load_scenario
 from causalrel.simulation.engine import Served, serve
 from causalrel.simulation.scenario import Scenario
 from causalrel.simulation.workload import Workload, draw_workload, expected_rate
@@ -50,13 +50,15 @@ class Run:
     measurement: tuple[np.random.SeedSequence, ...]
 
 
-def run_scenario(name: str, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None) -> Run:
+def run_scenario(
+    name: Told, *, days: float | None = None, seed: int = 0, do: Mapping[str, object] | None = None
+) -> Run:
     """Draw a scenario and serve it.
 
     Parameters
     ----------
-    name : str
-        A shipped scenario or a path to a YAML file.
+    name : str, Path, mapping or Scenario
+        A shipped scenario, a path to a YAML file, or a scenario as it would stand in one.
     days : float, optional
         Length of the span in days; the scenario's own where left out.
     seed : int
@@ -91,7 +93,9 @@ def run_scenario(name: str, *, days: float | None = None, seed: int = 0, do: Map
     streams = Streams(policy=policy, hardware=hardware, failures=failures, hidden=hidden)
     conditions = draw_conditions(scenario, span_s, do or {}, work.time_s, streams)
     if work.time_s.size == 0:
-        raise errors.bad_question(f"no request arrives in {span_s:g} seconds of '{name}'", "simulate a longer span")
+        raise errors.bad_question(
+            f"no request arrives in {span_s:g} seconds of '{scenario.scenario}'", "simulate a longer span"
+        )
     served = serve(scenario, work, conditions)
     measurement = (seeds[4], seeds[5], seeds[9])
     return Run(scenario=scenario, work=work, conditions=conditions, served=served, measurement=measurement)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -239,14 +238,10 @@ def effects_card(name: str, frame: pl.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def variant(name: str, changes: dict[str, Any], folder: str) -> str:
-    """Write the scenario with some parts replaced; return its path."""
+def variant(name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the scenario with some parts replaced."""
     document = load_yaml(resolve(name, "models/scenarios", "scenario"), "scenario")[0]
-    for part, replaced in changes.items():
-        document[part] = {**document[part], **replaced}
-    path = Path(folder) / "variant.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    return str(path)
+    return document | {part: {**document[part], **replaced} for part, replaced in changes.items()}
 
 
 def drivers_card(name: str) -> dict[str, Any]:
@@ -256,13 +251,12 @@ def drivers_card(name: str) -> dict[str, Any]:
     during = pl.col("time").is_between(*span_of(name), closed="left")
     seen = bad_events(plain.filter(during), slos)
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        others = {
-            variable: (value, simulate(name, seed=recipe.seed, do={variable: value}).frame())
-            for variable, value in recipe.suspects.items()
-        }
-        for variable, changes in recipe.without.items():
-            others[variable] = ("unshifted", simulate(variant(name, changes, folder), seed=recipe.seed).frame())
+    others = {
+        variable: (value, simulate(name, seed=recipe.seed, do={variable: value}).frame())
+        for variable, value in recipe.suspects.items()
+    }
+    for variable, changes in recipe.without.items():
+        others[variable] = ("unshifted", simulate(variant(name, changes), seed=recipe.seed).frame())
     for variable, (value, other) in others.items():
         without = bad_events(other.filter(during), slos)
         rows.append({"driver": variable, "instead": value, "bad_due": {}})
