@@ -77,7 +77,7 @@ def test_requests_pay_for_the_fleet(fleet: Run, tmp_path: Path) -> None:
 
 
 def test_requests_draw_the_power_of_the_nodes(fleet: Run, tmp_path: Path) -> None:
-    """The sum of the joules is node power x time, to 3 %: a retry's work on its first node counts at the power of its last."""
+    """The sum of the joules is node power x time, to 3 %: a retry's lost work counts at the power of its last node."""
     steady = bare(2.0, 8, tenants=[client(prompt_tokens=fixed(200), output_tokens=fixed(100))])
     alone = run_scenario(written(tmp_path, steady, fleet__pools=nodes(2)), days=0.5, seed=1)
     for run in (alone, fleet):
