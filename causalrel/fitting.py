@@ -109,6 +109,13 @@ def fit(windows: Windows, graph: Graph, *, draws: int = 200, seed: int = 0) -> N
         raise errors.refused(
             f"fitting graph '{graph.name}'", "it has lagged edges, and only static graphs can be fitted"
         )
+    counted = {slo.name for slo in windows.slos}
+    for edge in graph.edges:
+        if edge.cause in counted:
+            raise errors.refused(
+                f"fitting graph '{graph.name}'",
+                f"SLO '{edge.cause}' causes '{edge.effect}' in it, and events that are counted are never causes",
+            )
     rng = np.random.default_rng([seed, 1])
     checks: list[Check] = []
     mechanisms = []

@@ -47,6 +47,14 @@ def test_lagged_graph_is_refused() -> None:
         cr.fit(windows, cr.Graph.from_edges([*EDGES, ("queue_s", "ttft", 1)], roles=ROLES))
 
 
+def test_an_slo_that_causes_is_refused() -> None:
+    windows, _ = serving_world()
+    graph = cr.Graph.from_edges([*EDGES, ("ttft", "e2e")], roles={**ROLES, "e2e": "outcome"})
+    windows = replace(windows, variables=(*windows.variables, graph.variable("e2e")))
+    with pytest.raises(cr.CausalrelError, match="SLO 'ttft' causes 'e2e' in it"):
+        cr.fit(windows, graph)
+
+
 def test_too_few_windows_are_refused_with_the_count() -> None:
     windows, _ = serving_world()
     few = replace(windows, table=windows.table.head(20))
