@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from causalrel.scenarios import whatif as whatif
     from causalrel.simulation import simulate as simulate
     from causalrel.slos import SLO as SLO
-    from causalrel.slos import load_slos as load_slos
+    from causalrel.slos.documents import load_slos as load_slos
     from causalrel.telemetry import Telemetry as Telemetry
     from causalrel.telemetry.datasets import load_dataset as load_dataset
     from causalrel.telemetry.tables import read as read
@@ -57,7 +57,7 @@ _HOME = {
     "forecast": "scenarios",
     "load_dataset": "telemetry.datasets",
     "load_graph": "graphs.documents",
-    "load_slos": "slos",
+    "load_slos": "slos.documents",
     "plot": "reports.figures",
     "read": "telemetry.tables",
     "report": "reports",

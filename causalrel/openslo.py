@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from causalrel import errors
 
-_KINDS = ("SLO", "SLI", "DataSource", "Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
+#: What OpenSLO asks or encourages an implementation to take in a name, and the capitals and "_" of documents in use.
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._|/\\-]*[A-Za-z0-9])?")
+_LONGEST_NAME = 255
+
+Said = Annotated[str, Field(max_length=1050)]
 
 
 class Part(BaseModel):
@@ -56,7 +61,7 @@ class Ratio(Part):
 class IndicatorSpec(Part):
     """What an indicator measures."""
 
-    description: str = ""
+    description: Said = ""
     threshold_metric: Metric | None = None
     ratio_metric: Ratio | None = None
 
@@ -101,7 +106,7 @@ class Objective(Part):
 class Spec(Part):
     """What an SLO promises."""
 
-    description: str = ""
+    description: Said = ""
     service: str = ""
     indicator: Indicator | None = None
     indicator_ref: str | None = None
@@ -109,6 +114,56 @@ class Spec(Part):
     budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
     objectives: list[Objective]
     alert_policies: list[Any] | None = None
+
+
+class ServiceSpec(Part):
+    """What a service is."""
+
+    description: Said = ""
+
+
+class DataSourceSpec(Part):
+    """How a metric source is reached; causalrel reaches none."""
+
+    description: Said = ""
+    type: str
+    connection_details: Any = None
+
+
+class Condition(Part):
+    """When an alert condition holds."""
+
+    kind: Literal["burnrate"] = "burnrate"
+    op: Literal["lte", "gte", "lt", "gt"] | None = None
+    threshold: float
+    lookback_window: str
+    alert_after: str = "0m"
+
+
+class ConditionSpec(Part):
+    """What an alert condition asks."""
+
+    description: Said = ""
+    severity: str
+    condition: Condition
+
+
+class PolicySpec(Part):
+    """Who is told when."""
+
+    description: Said = ""
+    alert_when_no_data: bool = False
+    alert_when_resolved: bool = False
+    alert_when_breaching: bool = False
+    conditions: list[Any] = Field(min_length=1, max_length=1)
+    notification_targets: list[Any]
+
+
+class NotificationSpec(Part):
+    """Where an alert goes."""
+
+    description: Said = ""
+    target: str
 
 
 class Document(Part):
@@ -120,7 +175,25 @@ class Document(Part):
     spec: Spec
 
 
-_PARTS = (Metadata, Source, Ratio, IndicatorSpec, Calendar, TimeWindow, Objective, Spec, Document)
+class Other[Body: Part](Part):
+    """A document of another kind, checked and then passed over."""
+
+    api_version: str
+    kind: str
+    metadata: Metadata
+    spec: Body
+
+
+_OTHERS: dict[str, type[Part]] = {
+    "DataSource": Other[DataSourceSpec],
+    "Service": Other[ServiceSpec],
+    "AlertPolicy": Other[PolicySpec],
+    "AlertCondition": Other[ConditionSpec],
+    "AlertNotificationTarget": Other[NotificationSpec],
+}
+_KINDS = ("SLO", "SLI", *_OTHERS)
+_BODIES = (ServiceSpec, DataSourceSpec, Condition, ConditionSpec, PolicySpec, NotificationSpec)
+_PARTS = (Metadata, Source, Ratio, IndicatorSpec, Calendar, TimeWindow, Objective, Spec, Document, *_BODIES)
 _KEYS = sorted({to_camel(name) for part in _PARTS for name in part.model_fields})
 
 
@@ -156,6 +229,12 @@ def sort_document(
     if raw.get("apiVersion") != "openslo/v1":
         faults.append(f"document {number} has apiVersion '{raw.get('apiVersion')}', not 'openslo/v1'")
         return
+    name = str((raw.get("metadata") or {}).get("name")) if isinstance(raw.get("metadata"), dict) else ""
+    if kind != "SLO" and name and (len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None):
+        faults.append(
+            f"document {number}: {kind} name '{name[:80]}' takes letters, digits, '-', '_' and '.', "
+            "and starts and ends with a letter or digit"
+        )
     try:
         if kind == "SLO":
             documents.append(Document.model_validate(raw))
@@ -163,6 +242,8 @@ def sort_document(
             body = {key: value for key, value in raw.items() if key not in {"apiVersion", "kind"}}
             indicator = Indicator.model_validate(body)
             indicators[indicator.metadata.name] = indicator
+        else:
+            _OTHERS[kind].model_validate(raw)
     except ValidationError as fault:
         faults += [f"document {number}: {text}" for text in _told(fault)]
 

@@ -199,7 +199,7 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     >>> finish_rollup(partial_rollup(frame, plan), plan, [])["load"].is_null().to_list()
     [False, True, False]
     """
-    partial = partial.with_columns(unit=_unit_text(plan.keys))
+    partial = partial.with_columns(unit=unit_text(plan.keys))
     sums = [pl.col(name).sum() for name in partial.columns if name == "n" or name[:2] in {"s:", "c:", "o:"}]
     sums += [pl.col(f"{part}:{slo.name}").sum() for slo in plan.slos for part in ("total", "bad", "unknown")]
     core = partial.group_by("unit", "t").agg(sums)
@@ -221,7 +221,8 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     return table.select(made).sort("unit", "t")
 
 
-def _unit_text(keys: Sequence[str]) -> pl.Expr:
+def unit_text(keys: Sequence[str]) -> pl.Expr:
+    """Write the unit that a partial rollup's keys name."""
     if not keys:
         return pl.lit("all")
     return pl.concat_str([pl.col(key).cast(pl.String).fill_null("unknown") for key in keys], separator="/")
@@ -330,7 +331,7 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
         keyed.filter(pl.col("metric").is_in(list(names)) & pl.col("time").is_not_null())
         .with_columns(value=value, t=pl.col("time").dt.epoch("us") // plan.micros)
         .filter(pl.col("value").is_finite() & (pl.col("value").abs() < _LIMIT))
-        .with_columns(pl.col("metric").replace(names), unit=_unit_text(plan.keys))
+        .with_columns(pl.col("metric").replace(names), unit=unit_text(plan.keys))
         .group_by("unit", "t", "metric")
         .agg(s=_exact(pl.col("value"), pl.Float64()).sum(), c=pl.len()),
         plan.source,

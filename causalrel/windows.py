@@ -18,6 +18,7 @@ from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tid
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import LOAD, TIME
+from causalrel.timeslices import count_slices
 from causalrel.variables import Role, Variable, duration_text, parse_duration
 
 
@@ -250,6 +251,9 @@ def window(
     A request that failed (``error`` is not null) and cannot be judged is bad; a served one that cannot be judged is not
     counted, and told in ``notes``.
 
+    An SLO on slices of time has slices for events: ``total`` are the slices of each unit that had requests, ``bad`` the
+    bad ones or the sum of their bad shares.
+
     Parameters
     ----------
     telemetry : Telemetry
@@ -288,7 +292,7 @@ def window(
     plan = plan_rollup(telemetry, slos, [by] if isinstance(by, str) else by, width)
     notes = list(telemetry.notes)
     requests = tidy_requests(telemetry.requests, plan, every, notes)
-    table = finish_rollup(partial_rollup(requests, plan), plan, notes)
+    table = count_slices(finish_rollup(partial_rollup(requests, plan), plan, notes), requests, plan)
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
     if metrics:

@@ -1,199 +1,27 @@
-"""SLOs: what a good event is, how many of them are promised, over which time."""
+"""SLO documents: from OpenSLO v1 files to SLOs, or every fault of a file at once."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
-import polars as pl
-
-from causalrel import display, errors, expressions, shipped
+from causalrel import errors, expressions, shipped
 from causalrel.openslo import Document, Indicator, IndicatorSpec, Metric, Objective, TimeWindow, sort_document
-from causalrel.provenance import fingerprint
-
-Dimension = Literal["latency", "availability", "quality", "cost", "energy", "qoe", "fairness"]
+from causalrel.slos import SLO, Dimension, Method
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _DURATION = re.compile(r"([1-9][0-9]{0,4})([mhdwMQY])")
 _DAYS = {"m": 1 / 1440, "h": 1 / 24, "d": 1, "w": 7, "M": 30, "Q": 90, "Y": 365}
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
+_MINUTES = {"": 1, "m": 1, "h": 60, "d": 1440, "w": 10_080}
+_SLICE = re.compile(r"([1-9][0-9]{0,4})([mhdw]?)")
 _OPERATORS = {"lte": "<=", "gte": ">=", "lt": "<", "gt": ">"}
 _ABOUT: dict[str, Dimension] = {"quality": "quality", "cost_usd": "cost", "energy_j": "energy"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SLO:
-    """One service level objective.
-
-    Parameters
-    ----------
-    name : str
-        Its name; the graph's outcome variable of the same name is its share of bad events.
-    dimension : {"latency", "availability", "quality", "cost", "energy", "qoe", "fairness"}
-        What it is about.
-    where : str
-        The good-event predicate on request columns; empty where windows were made elsewhere.
-    target : float
-        Share of good events promised, in (0, 1).
-    among : str
-        Predicate of the requests it counts at all; empty for every request.
-    period : datetime.timedelta
-        Length of its time window; a month counts 30 days, a quarter 90 and a year 365 where the window rolls.
-    rolling : bool
-        Whether the time window rolls; a calendar window starts anew at each multiple of the period since ``start``.
-    months : int
-        Calendar months in a calendar window; 0 where it is counted in days or hours.
-    start : str
-        First calendar window, ``YYYY-MM-DD HH:MM:SS`` in ``zone``; empty where rolling.
-    zone : str
-        IANA time zone of ``start``.
-    tier : str
-        Tier it is promised to; empty for everybody.
-    owner : str
-        Who answers for it; empty where not said.
-
-    Examples
-    --------
-    >>> slo = SLO(name="ttft", dimension="latency", where="ttft_s <= 1", target=0.99)
-    >>> round(slo.allowed, 3)
-    0.01
-    """
-
-    name: str
-    dimension: Dimension
-    target: float
-    where: str = ""
-    among: str = ""
-    period: timedelta = timedelta(days=28)
-    rolling: bool = True
-    months: int = 0
-    start: str = ""
-    zone: str = "UTC"
-    tier: str = ""
-    owner: str = ""
-
-    @property
-    def allowed(self) -> float:
-        """Share of events that may be bad."""
-        return round(1.0 - self.target, 12)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the SLO as JSON-ready facts."""
-        return {
-            "name": self.name,
-            "dimension": self.dimension,
-            "where": self.where,
-            "among": self.among,
-            "target": self.target,
-            "period_s": int(self.period.total_seconds()),
-            "rolling": self.rolling,
-            "months": self.months,
-            "start": self.start,
-            "zone": self.zone,
-            "tier": self.tier,
-            "owner": self.owner,
-        }
-
-    def frame(self) -> pl.DataFrame:
-        """Return the SLO as one row.
-
-        Returns
-        -------
-        polars.DataFrame
-            One column a field.
-        """
-        return pl.DataFrame([self.facts()])
-
-    def __repr__(self) -> str:
-        kind = "rolling" if self.rolling else "calendar"
-        return display.plain(
-            f"SLO {self.name}: {display.percent(self.target, 4)} of events good over {kind} "
-            f"{display.length(self.period)} where {self.where or '(counted elsewhere)'}"
-        )
-
-    def _repr_html_(self) -> str:
-        return display.frame_html(f"SLO {self.name}", self.frame())
-
-
-def slos_fingerprint(slos: tuple[SLO, ...]) -> str:
-    """Return a short hash of a set of SLOs.
-
-    Parameters
-    ----------
-    slos : tuple of SLO
-        The set.
-
-    Returns
-    -------
-    str
-        Sixteen hexadecimal digits.
-
-    Examples
-    --------
-    >>> len(slos_fingerprint(()))
-    16
-    """
-    return fingerprint([slo.facts() for slo in slos])
-
-
-def slo_window(slo: SLO, as_of: datetime) -> tuple[datetime, datetime]:
-    """Return the time window of an SLO that a time falls in.
-
-    Parameters
-    ----------
-    slo : SLO
-        The SLO.
-    as_of : datetime.datetime
-        The time; the end of a calendar window still belongs to it.
-
-    Returns
-    -------
-    tuple of datetime.datetime
-        Start and end, UTC; a rolling window ends at the time itself.
-
-    Raises
-    ------
-    CausalrelError
-        When the first calendar window starts later.
-
-    Examples
-    --------
-    >>> slo = SLO(name="ttft", dimension="latency", target=0.99, period=timedelta(days=7))
-    >>> str(slo_window(slo, datetime(2026, 2, 11, tzinfo=UTC))[0])
-    '2026-02-04 00:00:00+00:00'
-    """
-    if slo.rolling:
-        return as_of - slo.period, as_of
-    zone, first = ZoneInfo(slo.zone), datetime.strptime(slo.start, "%Y-%m-%d %H:%M:%S")
-
-    def edge(count: int) -> datetime:
-        return _stepped(first, slo, count).replace(tzinfo=zone).astimezone(UTC)
-
-    if as_of <= edge(0):
-        raise errors.bad_question(
-            f"SLO '{slo.name}' starts counting at {slo.start} {slo.zone}, after {display.when(as_of)} UTC",
-            "choose a later as_of",
-        )
-    count = max(0, (as_of - edge(0)) // slo.period - 2)
-    while edge(count + 1) < as_of:
-        count += 1
-    return edge(count), edge(count + 1)
-
-
-def _stepped(first: datetime, slo: SLO, count: int) -> datetime:
-    """Return a wall-clock time some periods later; a day that a month lacks becomes its last."""
-    if not slo.months:
-        return first + count * slo.period
-    months = first.month - 1 + count * slo.months
-    year, month = first.year + months // 12, months % 12 + 1
-    after = datetime(year + month // 12, month % 12 + 1, 1)
-    return first.replace(year=year, month=month, day=min(first.day, (after - timedelta(days=1)).day))
 
 
 def load_slos(name: str | Path) -> tuple[SLO, ...]:
@@ -202,7 +30,15 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
     A good event is a predicate on request columns in ``metricSource: {type: causalrel, spec: {where: ...}}`` of
     ``ratioMetric.good`` (or ``bad``), counted among the requests of ``ratioMetric.total``, or a request column in
     ``thresholdMetric`` compared with the objective's ``op`` and ``value``. Labels ``tier`` and ``dimension`` and the
-    annotation ``owner`` are kept. Documents of other OpenSLO kinds are passed over.
+    annotation ``owner`` are kept. Documents of other OpenSLO kinds are checked and passed over.
+
+    What an event is follows ``budgetingMethod``. *Occurrences* counts requests. *Timeslices* counts slices of
+    ``timeSliceWindow``: a slice is good where at least ``timeSliceTarget`` of its requests were, and a slice without
+    requests is not counted. *RatioTimeslices* averages the shares of good requests of those slices, however many
+    requests each had. A month, quarter or year is no slice, for slices are of one length.
+
+    Several objectives are one SLO each, named by their place. With a ``compositeWeight`` (1 where it is left out) they
+    are a composite: its burn is the weighted mean of theirs.
 
     Parameters
     ----------
@@ -229,7 +65,7 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
     indicators: dict[str, Indicator] = {}
     documents: list[Document] = []
     read = shipped.load_yaml(path, "SLO file")
-    listed = read[0] if len(read) == 1 and isinstance(read[0], list) else read
+    listed = [one for raw in read for one in (raw if isinstance(raw, list) else [raw])]
     for number, raw in enumerate(listed, start=1):
         sort_document(raw, number, documents, indicators, faults)
     made = [slo for document in documents for slo in _slos_of(document, indicators, faults)]
@@ -242,14 +78,12 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
     return tuple(made)
 
 
-def _slos_of(document: Document, indicators: dict[str, Indicator], faults: list[str]) -> Iterator[SLO]:
+def _slos_of(document: Document, indicators: Mapping[str, Indicator], faults: list[str]) -> Iterator[SLO]:
     """Yield one SLO an objective; where something is wrong, say what instead."""
     spec, meta = document.spec, document.metadata
     found: list[str] = []
     if _NAME.fullmatch(meta.name) is None:
         found.append("its name must be lower-case letters, digits, '-' and '_', at most 63")
-    if spec.budgeting_method != "Occurrences":
-        found.append(f"budgetingMethod {spec.budgeting_method} is not computed yet; write Occurrences")
     clock = _clock(spec.time_window, found)
     tier, dimension = meta.labels.get("tier", ""), meta.labels.get("dimension", "")
     if not isinstance(tier, str) or not isinstance(dimension, str):
@@ -267,18 +101,53 @@ def _slos_of(document: Document, indicators: dict[str, Indicator], faults: list[
         if indicator is None:
             found.append("it has neither indicator nor indicatorRef")
             continue
-        where, among = _predicates(indicator.spec, objective, len(spec.objectives), found)
-        goals.append((where, among, _target(objective, found)))
-    abouts = [_dimension(str(dimension), where, found) for where, _, _ in goals]
+        where, among = _predicates(indicator.spec, objective, spec.budgeting_method, len(spec.objectives), found)
+        more = _slices(objective, spec.budgeting_method, found) | _weight(objective, meta.name, spec.objectives, found)
+        goals.append({"where": where, "among": among, "target": _target(objective, found), **more})
+    abouts = [_dimension(str(dimension), goal["where"], found) for goal in goals]
     if found:
         faults += [f"SLO '{meta.name}': {text}" for text in dict.fromkeys(found)]
         return
-    for number, ((where, among, target), about) in enumerate(zip(goals, abouts, strict=True), start=1):
+    for number, (goal, about) in enumerate(zip(goals, abouts, strict=True), start=1):
         name = meta.name if len(goals) == 1 else f"{meta.name}-{number}"
         owner = meta.annotations.get("owner", "")
-        yield SLO(
-            name=name, dimension=about, target=target, where=where, among=among, tier=str(tier), owner=owner, **clock
-        )
+        yield SLO(name=name, dimension=about, tier=str(tier), owner=owner, **clock, **goal)
+
+
+def _slices(objective: Objective, method: Method, found: list[str]) -> dict[str, Any]:
+    """Return method, length and target of the slices; nothing where requests are counted."""
+    share, written = objective.time_slice_target, objective.time_slice_window
+    if method == "Occurrences":
+        if share is not None or written is not None:
+            found.append("timeSliceTarget and timeSliceWindow belong to budgetingMethod Timeslices, not to Occurrences")
+        return {}
+    match = _SLICE.fullmatch(written or "")
+    if written is None:
+        found.append(f"budgetingMethod {method} needs a timeSliceWindow, such as 1m")
+    elif match is None:
+        found.append(f"timeSliceWindow '{written}' is not a whole number of minutes, or one with m, h, d or w")
+    if method == "Timeslices" and share is None:
+        found.append("budgetingMethod Timeslices needs a timeSliceTarget, such as 0.95")
+    if method == "RatioTimeslices" and share is not None:
+        found.append("timeSliceTarget belongs to Timeslices; RatioTimeslices averages shares without judging them")
+    if share is not None and (not math.isfinite(share) or not 0 < share <= 1):
+        found.append(f"timeSliceTarget {share:g} is not a share above 0 and at most 1")
+    if match is None:
+        return {}
+    width = timedelta(minutes=int(match[1]) * _MINUTES[match[2]])
+    return {"method": method, "slice_width": width, "slice_target": share or 0.0}
+
+
+def _weight(objective: Objective, name: str, goals: Sequence[Objective], found: list[str]) -> dict[str, Any]:
+    """Return the composite and the weight of an objective; nothing where no objective is weighted."""
+    if all(one.composite_weight is None for one in goals):
+        return {}
+    weight = 1.0 if objective.composite_weight is None else objective.composite_weight
+    if len(goals) == 1:
+        found.append("compositeWeight takes several objectives; this SLO has one")
+    if not math.isfinite(weight) or weight <= 0:
+        found.append(f"compositeWeight {weight:g} is not a number above 0")
+    return {"composite": name, "weight": weight}
 
 
 def _target(objective: Objective, found: list[str]) -> float:
@@ -294,7 +163,9 @@ def _target(objective: Objective, found: list[str]) -> float:
     return share if share is not None else round((percent or 0.0) / 100, 12)
 
 
-def _predicates(spec: IndicatorSpec, objective: Objective, goals: int, found: list[str]) -> tuple[str, str]:
+def _predicates(
+    spec: IndicatorSpec, objective: Objective, method: Method, goals: int, found: list[str]
+) -> tuple[str, str]:
     """Return the good-event predicate and the predicate of the requests counted."""
     ratio, threshold = spec.ratio_metric, spec.threshold_metric
     if (ratio is None) == (threshold is None):
@@ -310,7 +181,8 @@ def _predicates(spec: IndicatorSpec, objective: Objective, goals: int, found: li
     if ratio is None or (ratio.good is None) == (ratio.bad is None):
         found.append("a ratioMetric takes exactly one of good and bad (raw ratios hold no events)")
         return "", ""
-    if objective.op is not None or objective.value is not None:
+    upwards = objective.op in (None, "gt", "gte") if method != "Occurrences" else objective.op is None
+    if objective.value is not None or not upwards:
         found.append("op and value belong to a thresholdMetric, not to a ratioMetric")
     good = _setting(ratio.good, "where", found) if ratio.good is not None else ""
     bad = _setting(ratio.bad, "where", found) if ratio.bad is not None else ""
