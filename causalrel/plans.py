@@ -112,6 +112,11 @@ def plan_rollup(telemetry: Telemetry, slos: Sequence[SLO], by: Sequence[str], wi
     schema = dict(telemetry.requests.collect_schema())
     if schema.get("time") != TIME:
         raise errors.bad_data(f"'{telemetry.source}' holds no canonical column 'time'", "read it with causalrel.read")
+    if slos and set(schema) == {"time"} and telemetry.samples is not None:
+        raise errors.bad_data(
+            f"'{telemetry.source}' holds samples and no requests, and SLOs are judged on requests",
+            "add an export of requests, or count events elsewhere and use Windows.from_frame",
+        )
     if list(by) == ["service"] and "service" not in schema:
         by = ()
     for name in by:

@@ -296,7 +296,7 @@ def regular_grid(rows: pl.DataFrame, width: timedelta) -> pl.DataFrame:
 
 
 def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[pl.DataFrame, list[Variable]]:
-    """Average the samples of each unit-window.
+    """Average the samples of each unit-window, over all series of a metric whatever their labels.
 
     Parameters
     ----------
@@ -328,7 +328,8 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
     names = {alias: v.name for v in METRIC_VARIABLES for alias in (v.otel, v.name)}
     value = pl.when(~pl.col("metric").str.starts_with("DCGM_") | (pl.col("value").abs() < _SENTINEL)).then("value")
     summed = collected(
-        keyed.filter(pl.col("metric").is_in(list(names)) & pl.col("time").is_not_null())
+        keyed.with_columns(pl.col("metric").str.replace(r"\{.*", ""))
+        .filter(pl.col("metric").is_in(list(names)) & pl.col("time").is_not_null())
         .with_columns(value=value, t=pl.col("time").dt.epoch("us") // plan.micros)
         .filter(pl.col("value").is_finite() & (pl.col("value").abs() < _LIMIT))
         .with_columns(pl.col("metric").replace(names), unit=unit_text(plan.keys))

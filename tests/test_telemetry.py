@@ -92,7 +92,7 @@ def test_files_that_are_not_what_they_are_called(tmp_path: Path) -> None:
         made.writestr("x", "y")
     refused(tmp_path / "a.csv", "a zip archive")
     refused(put(tmp_path, "b.jsonl", pickle.dumps({"a": 1})), "a pickle, which can run code")
-    refused(put(tmp_path, "c.csv", gzip.compress(b"time\n1\n")), "holds gzip")
+    refused(put(tmp_path, "c.csv", gzip.compress(b"time\n1770768000\n")[:-9]), "it is damaged .*end-of-stream")
     with sqlite3.connect(tmp_path / "d.csv") as base:
         base.execute("create table t (a)")
     refused(tmp_path / "d.csv", "an SQLite database")

@@ -409,3 +409,26 @@ def test_windows_show_themselves() -> None:
         made.slo("tpot")
     with pytest.raises(CausalrelError, match="the windows: there is no variable 'modle'; did you mean 'model'"):
         made.variable("modle")
+
+
+def test_labelled_series_of_a_metric_are_averaged() -> None:
+    """Two GPUs of a node are two series; the node's window has their mean."""
+    start = datetime(2026, 2, 11, tzinfo=UTC)
+    times = [start + timedelta(minutes=minute) for minute in (0, 1, 2, 3)]
+    requests = pl.DataFrame({"time": times, "node": ["a"] * 4}, schema_overrides={"time": TIME})
+    rows = [(time, "a", f'DCGM_FI_DEV_GPU_TEMP{{gpu="{gpu}"}}', 40.0 + 20.0 * gpu) for time in times for gpu in (0, 1)]
+    samples = pl.DataFrame(
+        rows, schema={"time": TIME, "node": pl.String, "metric": pl.String, "value": pl.Float64}, orient="row"
+    )
+    told = Telemetry(requests=requests.lazy(), samples=samples.lazy())
+    slo = SLO(name="up", dimension="availability", where="node IS NOT NULL", target=0.9)
+    windows = window(told, [slo], every="1m", by="node")
+    assert windows.table["gpu_temp_c"].to_list() == [50.0] * windows.table.height
+
+
+def test_samples_without_requests_are_no_budget() -> None:
+    empty = pl.LazyFrame(schema={"time": TIME})
+    told = Telemetry(requests=empty, samples=pl.LazyFrame(schema={"time": TIME, "metric": pl.String}), source="x")
+    slo = SLO(name="up", dimension="availability", where="error IS NULL", target=0.9)
+    with pytest.raises(CausalrelError, match="'x' holds samples and no requests"):
+        window(told, [slo])

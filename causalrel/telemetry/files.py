@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -11,26 +10,11 @@ import polars as pl
 
 from causalrel import errors
 from causalrel.telemetry.schema import CHANGES, IDENTITY, REQUEST_VARIABLES, SAMPLES
+from causalrel.telemetry.streams import ending_of, head_of, magic_of, text_lines, unpacked
 
 #: Endings a table file may have.
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
-_MAGIC = {
-    b"PAR1": "Parquet",
-    b"PK\x03\x04": "a zip archive (or an xlsx workbook)",
-    b"\x1f\x8b": "gzip",
-    b"SQLite format 3": "an SQLite database",
-    b"(\xb5/\xfd": "zstd",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"ARROW1": "an Arrow file",
-    b"Obj\x01": "Avro",
-    b"\x89HDF": "HDF5",
-    b"%PDF": "PDF",
-}
 _MAX_ROWS = 1_000_000_000
 #: Tables that may hold nothing: a span without a change, a fleet that nobody scraped.
 _MAY_BE_EMPTY = {"changes.parquet", "samples.parquet"}
@@ -68,21 +52,17 @@ def scan_table(path: Path, notes: list[str]) -> pl.LazyFrame:
     ...     scan_table(Path(folder) / "a.csv", []).collect().columns
     ['time', 'ttft_s']
     """
-    if not path.exists():
-        raise errors.file_not_found(path)
-    if not path.is_file():
-        raise errors.unreadable(path, "it is not a regular file", "export it to a file first")
-    if path.suffix not in ENDINGS:
+    head = head_of(path)
+    ending = ending_of(path)
+    if ending not in ENDINGS:
         raise errors.unreadable(path, f"files ending in '{path.suffix}' are not known", f"use {', '.join(ENDINGS)}")
-    if path.stat().st_size == 0:
-        raise errors.unreadable(path, "the file is empty", "export it again")
-    _check_magic(path)
-    scan = {".parquet": _scan_parquet, ".csv": _scan_csv, ".jsonl": _scan_jsonl}[path.suffix]
+    _check_magic(path, head)
+    scan = {".parquet": _scan_parquet, ".csv": _scan_csv, ".jsonl": _scan_jsonl}[ending]
     try:
         frame = scan(path, notes)
-        if path.suffix != ".parquet" and path.stat().st_size <= _KEPT_BYTES:
+        if ending != ".parquet" and path.stat().st_size <= _KEPT_BYTES:
             frame = frame.collect().lazy()
-        rows = frame.select(pl.len()).collect().item() if path.suffix == ".parquet" else frame.head(1).collect().height
+        rows = frame.select(pl.len()).collect().item() if ending == ".parquet" else frame.head(1).collect().height
         frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError, csv.Error) as fault:
         said = str(fault).strip().partition("\n")[0].rstrip(".;")[:200]
@@ -94,20 +74,18 @@ def scan_table(path: Path, notes: list[str]) -> pl.LazyFrame:
     return frame
 
 
-def _check_magic(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(16)
-        file.seek(-min(4, path.stat().st_size), 2)
-        tail = file.read(4)
-    found = next((what for magic, what in _MAGIC.items() if head.startswith(magic)), None)
-    if found is None and head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
-        found = "a pickle, which can run code"
-    if path.suffix == ".parquet" and found == "Parquet" and tail != b"PAR1":
-        raise errors.unreadable(path, "the Parquet file is cut short (no footer)", "export it again")
-    if path.suffix == ".parquet" and found != "Parquet":
+def _check_magic(path: Path, head: bytes) -> None:
+    found = magic_of(head)
+    if ending_of(path) != ".parquet":
+        if found not in (None, "gzip", "zstd"):
+            raise errors.unreadable(path, f"it holds {found}, not text", f"export it as {', '.join(ENDINGS)}")
+        return
+    if found != "Parquet":
         raise errors.unreadable(path, f"it holds {found or 'no Parquet'}, not Parquet", "export it as Parquet")
-    if path.suffix != ".parquet" and found is not None:
-        raise errors.unreadable(path, f"it holds {found}, not text", f"export it as {', '.join(ENDINGS)}")
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        if file.read(4) != b"PAR1":
+            raise errors.unreadable(path, "the Parquet file is cut short (no footer)", "export it again")
 
 
 def _scan_parquet(path: Path, _notes: list[str]) -> pl.LazyFrame:
@@ -115,8 +93,10 @@ def _scan_parquet(path: Path, _notes: list[str]) -> pl.LazyFrame:
 
 
 def _scan_csv(path: Path, notes: list[str]) -> pl.LazyFrame:
-    lines = _text_lines(path)
-    header = next(lines)
+    lines = text_lines(path)
+    header = next(lines, None)
+    if header is None:
+        raise errors.unreadable(path, "the file is empty", "export it again")
     marks = {mark: header.count(mark) for mark in (",", ";", "\t")}
     mark = "," if marks[","] else max(marks, key=lambda key: marks[key])
     if mark != "," and marks[mark]:
@@ -141,28 +121,16 @@ def _scan_jsonl(path: Path, notes: list[str]) -> pl.LazyFrame:
     import json
 
     last = ""
-    for line in _text_lines(path):
+    for line in text_lines(path):
         last = line if line.strip() else last
     try:
         json.loads(last)
     except (ValueError, RecursionError):
-        whole = path.read_bytes().rstrip()
         notes.append(f"the last line of '{path.name}' was cut short and left out")
+        with unpacked(path) as file:
+            whole = file.read().rstrip()
         return pl.scan_ndjson(BytesIO(whole[: whole.rfind(b"\n") + 1]), infer_schema_length=None)
-    pattern = any(letter in str(path) for letter in "*?[")
-    return pl.scan_ndjson(BytesIO(path.read_bytes()) if pattern else path, infer_schema_length=None)
-
-
-def _text_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, or say where it is not one."""
-    offset = 0
-    with path.open("rb") as file:
-        for raw in file:
-            if b"\x00" in raw:
-                raise errors.unreadable(path, f"byte {offset + raw.index(0)} is NUL", "export it as plain UTF-8 text")
-            try:
-                yield raw.decode("utf-8-sig" if offset == 0 else "utf-8")
-            except UnicodeDecodeError as fault:
-                said = f"byte {offset + fault.start} is not UTF-8"
-                raise errors.unreadable(path, said, "save the file as UTF-8") from None
-            offset += len(raw)
+    if any(letter in str(path) for letter in "*?["):
+        with unpacked(path) as file:
+            return pl.scan_ndjson(BytesIO(file.read()), infer_schema_length=None)
+    return pl.scan_ndjson(path, infer_schema_length=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class ColumnMap(BaseModel):
         Canonical name to an expression over the export's columns.
     variables : dict
         Role, kind and unit of columns that are not canonical but may be causes.
+    also : dict of str to list of str
+        Other names under which the export may hold a column that the expressions read.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class ColumnMap(BaseModel):
     source: str
     columns: dict[str, str]
     variables: dict[str, _Declared] = {}
+    also: dict[str, list[str]] = {}
 
     def declared(self) -> tuple[Variable, ...]:
         """Return the variables it declares beyond the canonical ones."""
@@ -81,18 +84,47 @@ class ColumnMap(BaseModel):
         CausalrelError
             When an expression needs a column that the export lacks.
         """
+        frame = frame.rename(self._spelt(frame.collect_schema().names()))
         known = frame.collect_schema().names()
         asked_by = f"column map '{self.map}'"
         made = [
             expressions.compile_expression(text, known, asked_by, cases=True).alias(name)
             for name, text in self.columns.items()
         ]
-        read = set().union(*(expressions.columns_of(text) for text in self.columns.values()))
+        read = self.reads()
         kept = [pl.col(name) for name in known if name not in read and name not in self.columns]
         absent = sorted(set(self.variables) - set(self.columns) - set(known))
         if absent:
             raise errors.unknown_column(absent[0], asked_by, known)
         return frame.select([*made, *kept])
+
+    def reads(self) -> set[str]:
+        """Return the columns of the export that its expressions read."""
+        return set().union(*(expressions.columns_of(text) for text in self.columns.values()))
+
+    def fits(self, names: Collection[str]) -> bool:
+        """Say whether an export with these columns holds all that is read.
+
+        Parameters
+        ----------
+        names : collection of str
+            Columns of the export.
+
+        Returns
+        -------
+        bool
+            Whether the map can be applied.
+        """
+        return self.reads() <= {*names, *self._spelt(names).values()}
+
+    def _spelt(self, names: Collection[str]) -> dict[str, str]:
+        """Return the columns to rename, by the name the export gives them."""
+        return {
+            other: name
+            for name, others in self.also.items()
+            if name not in names
+            for other in [one for one in others if one in names][:1]
+        }
 
 
 def load_map(name_or_path: str | Path) -> ColumnMap:
@@ -131,6 +163,31 @@ def load_map(name_or_path: str | Path) -> ColumnMap:
     if faults:
         raise errors.bad_spec(name_or_path, faults)
     return made
+
+
+def map_for(names: Collection[str]) -> ColumnMap | None:
+    """Find the shipped column map of an export by its columns.
+
+    Parameters
+    ----------
+    names : collection of str
+        Columns of the export.
+
+    Returns
+    -------
+    ColumnMap or None
+        Of those that fit, the one that reads most of them; None where none fits, or more than one reads as many.
+
+    Examples
+    --------
+    >>> map_for(["TIMESTAMP", "ContextTokens", "GeneratedTokens"]).map
+    'azure-llm'
+    """
+    found = [load_map(name) for name in shipped.names("models/maps")]
+    fitting = sorted((one for one in found if one.fits(names)), key=lambda one: len(one.reads()))
+    if not fitting or (len(fitting) > 1 and len(fitting[-2].reads()) == len(fitting[-1].reads())):
+        return None
+    return fitting[-1]
 
 
 def _told(error: Mapping[str, Any], known: list[str]) -> str:

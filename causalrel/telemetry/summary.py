@@ -67,7 +67,7 @@ def summarise(telemetry: Telemetry) -> Contents:
     Raises
     ------
     CausalrelError
-        When there are no requests.
+        When there is nothing at all.
 
     Examples
     --------
@@ -85,7 +85,9 @@ def summarise(telemetry: Telemetry) -> Contents:
             continue
         frame = collected(lazy, telemetry.source)
         if table == "requests" and frame.is_empty():
-            raise errors.empty_data(telemetry.source)
+            if telemetry.samples is None and telemetry.changes is None:
+                raise errors.empty_data(telemetry.source)
+            continue
         says.append(f"{frame.height:,} {table}{_span(frame)}{_failed(frame)}")
         for series in frame:
             values = series.drop_nulls() if _ordered(series.dtype) else series.clear()

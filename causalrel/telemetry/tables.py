@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
 
-from causalrel import errors, shipped
-from causalrel.telemetry import Telemetry, collected
-from causalrel.telemetry.files import ENDINGS, scan_table
-from causalrel.telemetry.maps import load_map
+from causalrel import errors
+from causalrel.telemetry import Telemetry, collected, damage_told
+from causalrel.telemetry.files import scan_table
+from causalrel.telemetry.maps import ColumnMap, load_map, map_for
 from causalrel.telemetry.schema import CHANGES, IDENTITY, REQUEST_VARIABLES, SAMPLES, TIME
+from causalrel.telemetry.sources import Source, find, read_other
 from causalrel.variables import Variable
+
+_Wanted = Mapping[str, "pl.DataType | type[pl.DataType]"]
 
 _EPOCHS = (("seconds", 1e8, 1_000_000.0), ("milliseconds", 1e11, 1000.0), ("microseconds", 1e14, 1.0))
 _NANO = 1e17
 _OFFSETS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+_NEEDED: dict[str, tuple[_Wanted, tuple[str, ...]]] = {
+    "requests": (IDENTITY, ("time",)),
+    "samples": (SAMPLES, ("time", "metric", "value")),
+    "changes": ({**IDENTITY, **CHANGES}, ("time", "variable", "after")),
+}
 _NAIVE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 
 def read(path: str | Path, *, columns: str | Path | None = None) -> Telemetry:
-    r"""Read telemetry from a local file of requests, or from a folder of requests, samples and changes.
+    r"""Read telemetry from a local file, or from a folder or a pattern of them.
 
-    A folder holds ``requests`` and may hold ``samples`` and ``changes``, each as ``.parquet``, ``.csv`` or ``.jsonl``.
+    A table is Parquet, CSV or JSONL; in a folder it is told by its name: ``requests``, ``samples`` or ``changes``.
+    Other formats are told by what the files hold, whatever their names: OTLP JSON, answers of the Prometheus HTTP API,
+    text expositions, reports of load tests (``docs/FORMATS.md`` lists them all). Text may be packed with gzip or zstd.
     Columns of canonical names are brought to canonical types: ``time`` to UTC microseconds (from ISO text, naive times
     taken as UTC, or epoch seconds to nanoseconds told apart by magnitude), numbers from text, NaN and an empty
     ``error`` to null. Other columns are kept. Nothing is read from the network.
@@ -31,7 +41,7 @@ def read(path: str | Path, *, columns: str | Path | None = None) -> Telemetry:
     Parameters
     ----------
     path : str or pathlib.Path
-        A local file or folder.
+        A local file or folder, or a pattern such as ``exports/*.jsonl``.
     columns : str, pathlib.Path or None
         A column map for the requests: the name of a shipped one, such as ``llm-pilot``, or a YAML file.
 
@@ -53,54 +63,65 @@ def read(path: str | Path, *, columns: str | Path | None = None) -> Telemetry:
     ...     read(folder).frame()["error"].to_list()
     [None, 'oom']
     """
-    if "://" in str(path):
-        raise errors.unreadable(path, "it is a network address", "download it and name the local file")
-    where = Path(path)
-    if not where.exists():
-        if where.suffix or len(where.parts) != 1:
-            raise errors.file_not_found(path)
-        raise errors.unknown_data(str(path), shipped.names("datasets"))
-    notes: list[str] = []
+    source = find(path)
     mapped = load_map(columns) if columns is not None else None
-    parts = _parts(where)
-    requests = scan_table(parts["requests"], notes)
     declared: tuple[Variable, ...] = ()
-    if mapped is not None:
-        requests, declared = mapped.apply(_widened(requests)), mapped.declared()
-    variables = (*REQUEST_VARIABLES, *declared)
-    wanted = {**IDENTITY, **{v.name: pl.String if v.kind == "category" else pl.Float64 for v in variables}}
-    made = {"requests": _canonical(requests, wanted, ("time",), str(parts["requests"]), notes)}
-    for name, schema, needed in (
-        ("samples", SAMPLES, ("time", "metric", "value")),
-        ("changes", {**IDENTITY, **CHANGES}, ("time", "variable", "after")),
-    ):
-        if name in parts:
-            made[name] = _canonical(scan_table(parts[name], notes), schema, needed, str(parts[name]), notes)
+    notes: list[str] = []
+    made: dict[str, list[pl.LazyFrame]] = {}
+    for name, frame, told in _frames(source, notes):
+        kinds, needed = _NEEDED[name]
+        if name == "requests":
+            frame, more = _mapped(frame, mapped, told, notes)
+            declared = tuple(dict.fromkeys((*declared, *more)))
+            variables = (*REQUEST_VARIABLES, *more)
+            kinds = {**kinds, **{v.name: pl.String if v.kind == "category" else pl.Float64 for v in variables}}
+        made.setdefault(name, []).append(_canonical(frame, kinds, needed, told, notes))
+    if source.left_out:
+        notes.append(f"{', '.join(source.left_out[:6])} {'is' if len(source.left_out) == 1 else 'are'} no telemetry")
+    tables = {name: _joined(frames, str(path)) for name, frames in made.items()}
     return Telemetry(
-        requests=made["requests"],
-        samples=made.get("samples"),
-        changes=made.get("changes"),
+        requests=tables.get("requests", pl.LazyFrame(schema={"time": TIME})),
+        samples=tables.get("samples"),
+        changes=tables.get("changes"),
         variables=declared,
-        source=where.name,
-        notes=tuple(notes),
+        source=source.name,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _parts(where: Path) -> dict[str, Path]:
-    """Return the file of each table."""
-    if not where.is_dir():
-        return {"requests": where}
-    parts = {}
-    for name in ("requests", "samples", "changes"):
-        found = [where / f"{name}{ending}" for ending in ENDINGS if (where / f"{name}{ending}").exists()]
-        if len(found) > 1:
-            raise errors.unreadable(where, f"{' and '.join(p.name for p in found)} are both there", "keep one of them")
-        if found:
-            parts[name] = found[0]
-    if "requests" not in parts:
-        there = ", ".join(sorted(item.name for item in where.iterdir())[:6]) or "nothing"
-        raise errors.unreadable(where, f"the folder holds {there}", "put a requests.parquet, .csv or .jsonl there")
-    return parts
+def _frames(source: Source, notes: list[str]) -> Iterator[tuple[str, pl.LazyFrame, str]]:
+    """Yield every table that the files hold: its name, its rows, and where they come from."""
+    for name, paths in source.tables.items():
+        for path in paths:
+            yield name, scan_table(path, notes), str(path)
+    for kind, paths in source.others.items():
+        parts = read_other(kind, paths)
+        notes.extend(parts.notes)
+        for name, frame in parts.tables().items():
+            yield name, frame.lazy(), str(paths[0])
+
+
+def _mapped(
+    frame: pl.LazyFrame, mapped: ColumnMap | None, source: str, notes: list[str]
+) -> tuple[pl.LazyFrame, tuple[Variable, ...]]:
+    """Return requests in the columns of a map: the one named, or for an export without times the one that fits it."""
+    names = frame.collect_schema().names()
+    if mapped is None and "time" not in names:
+        mapped = map_for(names)
+        if mapped is not None:
+            notes.append(f"'{Path(source).name}' was read with the column map '{mapped.map}'")
+    if mapped is None:
+        return frame, ()
+    return mapped.apply(_widened(frame)), mapped.declared()
+
+
+def _joined(frames: list[pl.LazyFrame], source: str) -> pl.LazyFrame:
+    if len(frames) == 1:
+        return frames[0]
+    whole = pl.concat(frames, how="diagonal_relaxed")
+    with damage_told(source):
+        whole.collect_schema()
+    return whole
 
 
 def _widened(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -114,9 +135,6 @@ def _widened(frame: pl.LazyFrame) -> pl.LazyFrame:
         elif kind in (pl.Categorical, pl.Enum):
             made.append(pl.col(name).cast(pl.String))
     return frame.with_columns(made)
-
-
-_Wanted = Mapping[str, "pl.DataType | type[pl.DataType]"]
 
 
 def _canonical(

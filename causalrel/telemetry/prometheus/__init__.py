@@ -110,3 +110,27 @@ def number_text(value: float) -> str:
     if "e" in written and 1e-6 <= abs(value) < 1e21:
         return np.format_float_positional(value, trim="-")
     return written.removesuffix(".0")
+
+
+def number_of(text: str) -> float | None:
+    """Return a number as Prometheus writes it; None for what is none.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``1e+06``, ``+Inf`` or ``NaN``.
+
+    Returns
+    -------
+    float or None
+        Its value.
+
+    Examples
+    --------
+    >>> number_of("1e+06"), number_of("+Inf"), number_of("fast"), number_of("1_0")
+    (1000000.0, inf, None, None)
+    """
+    try:
+        return float(text) if "_" not in text else None
+    except ValueError:
+        return None
