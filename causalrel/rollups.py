@@ -118,52 +118,79 @@ def partial_rollup(requests: pl.LazyFrame, plan: Plan) -> pl.DataFrame:
     >>> partial_rollup(frame, plan)["n"].to_list()
     [2]
     """
-    canonical = {variable.name for variable in REQUEST_VARIABLES}
-    clean, sums, odd = [], [], []
-    for variable in plan.variables:
-        name, kind = variable.name, plan.schema[variable.name]
-        if is_modal(variable):
-            continue
-        column = pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)
-        fine = column.abs() < _LIMIT if name not in canonical else column.is_between(0, _LIMIT)
-        if kind.is_float() or kind.is_signed_integer():
-            odd.append((column.is_not_null() & ~fine).alias(f"o:{name}"))
-            clean.append(pl.when(fine).then(column).alias(name))
-        sums += [_exact(pl.col(name), kind).sum().alias(f"s:{name}"), pl.col(name).count().alias(f"c:{name}")]
-    floats = [n for n, k in plan.schema.items() if k.is_float() and n not in {e.meta.output_name() for e in clean}]
-    clean += [pl.col(name).fill_nan(None) for name in floats]
-    modes = [_modal(v, plan.schema[v.name]).alias(f"m:{v.name}") for v in plan.variables if is_modal(v)]
+    partial = _summed(requests, plan, pl.Int64)
+    floats = [name.removeprefix("f:") for name in partial.columns if name[:2] == "f:"]
+    if any(partial[f"f:{name}"].sum() < partial[f"c:{name}"].sum() for name in floats):
+        partial = _summed(requests, plan, pl.Int128)
+    return partial.drop(f"f:{name}" for name in floats)
+
+
+def _summed(requests: pl.LazyFrame, plan: Plan, whole: type[pl.DataType]) -> pl.DataFrame:
+    """Sum; ``f:<name>`` counts the floats that ``whole`` can hold: Int64 is faster, Int128 holds them all."""
+    clean, fixed, sums = _cleaned(plan, whole)
+    keys = dict(zip(plan.by, plan.keys, strict=True))
+    modal = [variable for variable in plan.variables if is_modal(variable)]
+    modes = [_modal(v, plan.schema[v.name], v.name) for v in modal if v.name not in keys]
+    implied = [_modal(v, plan.schema[v.name], keys[v.name]) for v in modal if v.name in keys]
     units = [pl.col(name).alias(key) for name, key in zip(plan.by, plan.keys, strict=True)]
     index = (pl.col("time").dt.epoch("us") // plan.micros).alias("t")
-    flags = [flag for slo in plan.slos for flag in _flags(slo, plan.schema)]
-    names = [one.meta.output_name() for one in (*odd, *flags)]
+    judged_by = [_judged(slo, plan.schema) for slo in plan.slos]
+    flags = [flag for one, _ in judged_by for flag in one]
+    sums += [count for _, counts in judged_by for count in counts]
     return collected(
-        requests.with_columns(odd)
-        .with_columns(clean)
-        .with_columns([*modes, *units, index, *flags])
+        requests.with_columns(clean)
+        .with_columns([*modes, *units, index, *flags, *fixed])
         .group_by([*plan.keys, "t", *[mode.meta.output_name() for mode in modes]])
-        .agg(pl.len().cast(pl.Int64).alias("n"), *sums, *[pl.col(name).sum().cast(pl.Int64) for name in names]),
+        .agg(pl.len().cast(pl.Int64).alias("n"), *sums),
         plan.source,
-    )
+    ).with_columns(implied)
 
 
-def _exact(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    return (column * _SCALE).round().cast(pl.Int128) if kind.is_float() else column.cast(pl.Int128)
+def _cleaned(plan: Plan, whole: type[pl.DataType]) -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Expr]]:
+    """Return sensible numbers, floats among them as whole numbers, and what to sum and count of each."""
+    canonical = {variable.name for variable in REQUEST_VARIABLES}
+    clean, fixed, sums = [], [], []
+    means = [variable.name for variable in plan.variables if not is_modal(variable)]
+    for name in means:
+        kind = plan.schema[name]
+        column = pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)
+        fine = column.abs() < _LIMIT if name not in canonical else column.is_between(0, _LIMIT)
+        count = pl.col(name).count().cast(pl.Int64)
+        if kind.is_float() or kind.is_signed_integer():
+            clean += [column.alias(f"o:{name}"), pl.when(fine).then(column).alias(name)]
+            sums.append((pl.col(f"o:{name}").count().cast(pl.Int64) - count).alias(f"o:{name}"))
+        if kind.is_float():
+            fixed.append((pl.col(name) * _SCALE).round().cast(whole, strict=False).alias(f"f:{name}"))
+            sums.append(pl.col(f"f:{name}").count())
+        summed = pl.col(f"f:{name}" if kind.is_float() else name).cast(pl.Int128).sum().alias(f"s:{name}")
+        sums += [summed, pl.col(name).count().alias(f"c:{name}")]
+    clean += [pl.col(n).fill_nan(None) for n, k in plan.schema.items() if k.is_float() and n not in means]
+    return clean, fixed, sums
 
 
-def _modal(variable: Variable, kind: pl.DataType) -> pl.Expr:
-    column = pl.col(variable.name)
+def _modal(variable: Variable, kind: pl.DataType, held: str) -> pl.Expr:
+    column = pl.col(held)
     if variable.kind == "category":
-        return column.cast(pl.String)
-    return (column.round() if kind.is_float() else column).cast(pl.Int64, strict=False)
+        return column.cast(pl.String).alias(f"m:{variable.name}")
+    whole = column.round() if kind.is_float() else column
+    return whole.cast(pl.Int64, strict=False).alias(f"m:{variable.name}")
 
 
-def _flags(slo: SLO, schema: dict[str, pl.DataType]) -> list[pl.Expr]:
+def _judged(slo: SLO, schema: dict[str, pl.DataType]) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    """Return two truth values a request, good where it is judged and maybe asked, and the counts they give."""
     good, among = judged(slo, schema)
-    return [
-        (among & good.is_not_null()).fill_null(False).alias(f"total:{slo.name}"),
-        (among & ~good).fill_null(False).alias(f"bad:{slo.name}"),
-        ((among & good.is_null()).fill_null(False) | among.is_null()).alias(f"unknown:{slo.name}"),
+    said, asked = f"good:{slo.name}", f"asked:{slo.name}"
+    good, among = good.cast(pl.Boolean), among.cast(pl.Boolean)
+    total = pl.col(said).count().cast(pl.Int64)
+    always = not slo.among and not slo.tier
+    flags = (
+        [good.alias(said)] if always else [pl.when(among).then(good).alias(said), among.fill_null(True).alias(asked)]
+    )
+    every = pl.len() if always else pl.col(asked).sum()
+    return flags, [
+        total.alias(f"total:{slo.name}"),
+        (total - pl.col(said).sum().cast(pl.Int64)).alias(f"bad:{slo.name}"),
+        (every.cast(pl.Int64) - total).alias(f"unknown:{slo.name}"),
     ]
 
 
@@ -334,7 +361,7 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
         .filter(pl.col("value").is_finite() & (pl.col("value").abs() < _LIMIT))
         .with_columns(pl.col("metric").replace(names), unit=unit_text(plan.keys))
         .group_by("unit", "t", "metric")
-        .agg(s=_exact(pl.col("value"), pl.Float64()).sum(), c=pl.len()),
+        .agg(s=(pl.col("value") * _SCALE).round().cast(pl.Int128).sum(), c=pl.len()),
         plan.source,
     ).with_columns(mean=pl.col("s").cast(pl.Float64) / pl.col("c") / _SCALE)
     found = [variable for variable in METRIC_VARIABLES if (summed["metric"] == variable.name).any()]

@@ -14,6 +14,7 @@ from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.plans import plan_rollup
 from causalrel.provenance import package_version
+from causalrel.quantiles import add_quantiles, plan_quantiles
 from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
@@ -243,7 +244,12 @@ class Windows:
 
 
 def window(
-    telemetry: Telemetry, slos: Sequence[SLO], *, every: str = "5m", by: str | Sequence[str] = "service"
+    telemetry: Telemetry,
+    slos: Sequence[SLO],
+    *,
+    every: str = "5m",
+    by: str | Sequence[str] = "service",
+    quantiles: Mapping[str, Sequence[float]] | None = None,
 ) -> Windows:
     """Count good and bad events of each unit and window, beside everything that may have caused them.
 
@@ -264,17 +270,21 @@ def window(
         Width of a window, such as ``5m``; windows start at multiples of it since 1970.
     by : str or sequence of str
         Request columns that make a unit; where ``service`` is absent there is one unit, ``all``.
+    quantiles : mapping of str to sequence of float or None
+        Columns of the requests and shares between 0 and 1: ``{"ttft_s": (0.5, 0.99)}`` adds the variables
+        ``ttft_s.p50`` and ``ttft_s.p99``, each within 1 % of a value of the window (see ``causalrel.sketches``), null
+        where a window has none. They are quantiles of the requests that have a value, so failed ones may be missing.
 
     Returns
     -------
     Windows
         The regular table: event counts for each SLO, ``load`` in requests a second, then the mean of each number and
-        the most common value of each category and configured count (the smallest where tied).
+        the most common value of each category and configured count (the smallest where tied), then quantiles.
 
     Raises
     ------
     CausalrelError
-        When there are no requests, a column is absent, or the windows are wider than the data.
+        When there are no requests, a column is absent, the windows are wider than the data, or a quantile is no share.
 
     Examples
     --------
@@ -290,9 +300,12 @@ def window(
     if not slos or len(set(names)) < len(names):
         raise errors.bad_question(f"{len(names)} SLOs named {names} cannot be counted", "give SLOs of different names")
     plan = plan_rollup(telemetry, slos, [by] if isinstance(by, str) else by, width)
+    asked = plan_quantiles(quantiles or {}, telemetry, plan)
     notes = list(telemetry.notes)
     requests = tidy_requests(telemetry.requests, plan, every, notes)
-    table = count_slices(finish_rollup(partial_rollup(requests, plan), plan, notes), requests, plan)
+    partial = partial_rollup(requests, plan)
+    table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
+    table = add_quantiles(table, requests, partial, plan, asked, notes)
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
     if metrics:
@@ -305,7 +318,7 @@ def window(
         table=table.select((pl.col("t") * plan.micros).cast(TIME).alias("time"), pl.exclude("t")),
         width=width,
         slos=tuple(slos),
-        variables=(LOAD, *plan.variables, *metrics),
+        variables=(LOAD, *plan.variables, *(one.variable for one in asked), *metrics),
         notes=tuple(notes),
         changes=changes,
     )

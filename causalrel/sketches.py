@@ -1,0 +1,325 @@
+"""Sketches: values counted in logarithmic buckets of each unit-window, which add up exactly over files and hosts."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from causalrel import errors
+from causalrel.plans import Plan
+from causalrel.rollups import unit_text
+from causalrel.telemetry import damage_told
+
+Integers = NDArray[np.int64] | NDArray[np.uint32]
+Run = tuple[Integers, Integers]
+
+#: Growth of a bucket: its geometric middle is at most sqrt(1.02) - 1 = 0.995 % from any value in it.
+GAMMA = 1.02
+#: Buckets of a unit-window, not all of them used.
+WIDTH = 4096
+#: Values below this, zero too, share the bucket of zeros; values of at least the limit are no sensible numbers.
+SMALLEST, LIMIT = 1e-9, 1e18
+
+_LOG = math.log(GAMMA)
+_FIRST = math.floor(math.log(SMALLEST) / _LOG)
+_MISSING, _WRONG = -1, -2
+_BATCH, _SORTED = 1 << 17, 1 << 22
+_TABLE_BITS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketCounts:
+    """How many values of a column fell into each bucket of each unit and window.
+
+    Parameters
+    ----------
+    units : tuple of str
+        Names of the units.
+    first : int
+        Index of the window that codes start from.
+    codes : ndarray of uint32 or int64, shape (n,)
+        ``((window - first) * len(units) + unit) * 4096 + bucket``, increasing.
+    counts : ndarray of uint32 or int64, shape (n,)
+        Values in each, at least 1.
+    wrong : int
+        Values that were not counted: negative, or not finite.
+
+    Examples
+    --------
+    >>> BucketCounts(units=("a",), first=0, codes=np.array([1046]), counts=np.array([3])).counts.sum().item()
+    3
+    """
+
+    units: tuple[str, ...]
+    first: int
+    codes: Integers
+    counts: Integers
+    wrong: int = 0
+
+
+def bucket_codes(column: pl.Expr) -> pl.Expr:
+    """Return the bucket of each value.
+
+    A positive value ``x`` is in bucket ``floor(log(x) / log(gamma))``, which is told counted from the bucket of 1e-9
+    plus 1; smaller values and zeros are in bucket 0. Its estimate is the geometric middle ``gamma ** (i + 1 / 2)``,
+    so that the relative error is at most ``sqrt(gamma) - 1``.
+
+    Parameters
+    ----------
+    column : polars.Expr
+        Numbers.
+
+    Returns
+    -------
+    polars.Expr
+        Int16; -1 for null and NaN, -2 for values that are negative or not finite, which includes 1e18 and more.
+
+    References
+    ----------
+    Masson, Rim and Lee (2019), DDSketch, arXiv:1908.10693, section 2: buckets ``ceil(log(x) / log(gamma))`` with
+    ``gamma = (1 + alpha) / (1 - alpha)`` and estimates ``2 * gamma ** i / (gamma + 1)``, here with geometric middles.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"x": [0.0, 1.0, -1.0, None]})
+    >>> frame.select(bucket_codes(pl.col("x")))["x"].to_list()
+    [0, 1048, -2, -1]
+    """
+    value = column.cast(pl.Float64).fill_nan(None)
+    code = (value.log() / _LOG - (_FIRST - 1)).cast(pl.Int16, strict=False)
+    odd = pl.when(value.is_null()).then(_MISSING).when(value.is_between(0, SMALLEST)).then(0).otherwise(_WRONG)
+    return pl.when(value.is_between(SMALLEST, LIMIT, closed="left")).then(code).otherwise(odd.cast(pl.Int16))
+
+
+def bucket_values() -> NDArray[np.float64]:
+    """Return what each bucket is told as: its geometric middle, 0 for the first.
+
+    Returns
+    -------
+    ndarray of float64, shape (4096,)
+        Values by bucket.
+
+    Examples
+    --------
+    >>> float(bucket_values()[1048].round(3))
+    1.01
+    """
+    places = np.arange(WIDTH) + (_FIRST - 0.5)
+    return np.where(np.arange(WIDTH) > 0, np.exp(places * _LOG), 0.0)
+
+
+def count_buckets(
+    requests: pl.LazyFrame, plan: Plan, keys: pl.DataFrame, columns: Sequence[str], first: int
+) -> dict[str, BucketCounts]:
+    """Count the values of columns in one pass over the requests, a batch at a time.
+
+    Parameters
+    ----------
+    requests : polars.LazyFrame
+        Rows that were rolled up.
+    plan : Plan
+        The plan they were rolled up with.
+    keys : polars.DataFrame
+        The keys ``k0``, ``k1``, ... that occur.
+    columns : sequence of str
+        Columns of numbers.
+    first : int
+        Index of the first window.
+
+    Returns
+    -------
+    dict of str to BucketCounts
+        Counts by column; the same for any order of the rows and any batches.
+
+    Raises
+    ------
+    CausalrelError
+        When the rows cannot be read, or lie before the first window.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime, timedelta
+    >>> frame = pl.LazyFrame({"time": [datetime(1970, 1, 1, tzinfo=UTC)] * 3, "x": [1.0, 1.01, 2.0]})
+    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
+    >>> count_buckets(frame, plan, pl.DataFrame(), ["x"], 0)["x"].counts.tolist()
+    [2, 1]
+    """
+    named, place = _units(plan, keys)
+    units = tuple(sorted(set(named["unit"])))
+    index = {unit: i * WIDTH for i, unit in enumerate(units)}
+    where = np.array([index[unit] for unit in named["unit"]], dtype=np.int64)
+    look_up = _look_up(named["hash"].to_numpy(), where)
+    window = ((pl.col("time").dt.epoch("us") // plan.micros - first) * (len(units) * WIDTH)).alias("t")
+    batches = requests.select(window, place, *[bucket_codes(pl.col(c)).alias(f"b{i}") for i, c in enumerate(columns)])
+    heaps = [_Heap() for _ in columns]
+    with damage_told(plan.source):
+        for batch in batches.collect_batches(chunk_size=_BATCH, maintain_order=False):
+            cell = batch["t"].to_numpy() + look_up(batch["u"].to_numpy())
+            if len(cell) and cell.min() < 0:
+                raise errors.bad_data("requests lie before the first window", "count from their first window on")
+            for i, heap in enumerate(heaps):
+                heap.put(cell, batch[f"b{i}"].to_numpy())
+    made = {}
+    for column, heap in zip(columns, heaps, strict=True):
+        codes, counts = heap.taken()
+        made[column] = BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=heap.wrong)
+    return made
+
+
+def merge_counts(parts: Sequence[BucketCounts]) -> BucketCounts:
+    """Add up counts of several files, hosts or spans; the result does not depend on their order.
+
+    Parameters
+    ----------
+    parts : sequence of BucketCounts
+        At least one, of the same column and width of windows.
+
+    Returns
+    -------
+    BucketCounts
+        Their sum, over every unit and window of them.
+
+    Examples
+    --------
+    >>> one = BucketCounts(units=("a",), first=3, codes=np.array([7]), counts=np.array([2]))
+    >>> two = BucketCounts(units=("b",), first=2, codes=np.array([9]), counts=np.array([1]))
+    >>> merge_counts([one, two]).codes.tolist()
+    [4105, 8199]
+    """
+    units = tuple(sorted({unit for part in parts for unit in part.units}))
+    first = min(part.first for part in parts)
+    index = {unit: i for i, unit in enumerate(units)}
+    runs: list[Run] = []
+    for part in parts:
+        where = np.array([index[unit] for unit in part.units], dtype=np.int64)
+        cell, bucket = np.divmod(part.codes.astype(np.int64), WIDTH)
+        window, unit = np.divmod(cell, len(part.units))
+        moved = ((window + (part.first - first)) * len(units) + where[unit]) * WIDTH + bucket
+        _push(runs, (_small(moved), _small(part.counts.astype(np.int64))))
+    codes, counts = _flat(runs)
+    return BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=sum(p.wrong for p in parts))
+
+
+def _units(plan: Plan, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.Expr]:
+    """Name the units and give each a number that a request's own values tell."""
+    if not plan.by:
+        return pl.DataFrame({"unit": ["all"], "hash": pl.Series([0], dtype=pl.UInt64)}), pl.lit(0, pl.UInt64).alias("u")
+    known = keys.select(pl.col(plan.keys).cast(pl.String)).unique()
+    seed = 0
+    while known.select(_hashed(plan.keys, seed).is_duplicated().any()).item():
+        seed += len(plan.by)
+    return known.select(unit=unit_text(plan.keys), hash=_hashed(plan.keys, seed)), _hashed(plan.by, seed).alias("u")
+
+
+def _hashed(names: Sequence[str], seed: int) -> pl.Expr:
+    parts = [pl.col(name).cast(pl.String).hash(seed + i) for i, name in enumerate(names)]
+    return functools.reduce(operator.xor, parts)
+
+
+def _look_up(hashes: NDArray[np.uint64], where: NDArray[np.int64]) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
+    """Return the function from hashes to units: some of the bits where they tell the units apart, else a search."""
+    for bits in range(2 * len(hashes).bit_length() - 2, _TABLE_BITS + 1):
+        mask = np.uint64((1 << bits) - 1)
+        for shift in np.arange(64 - bits, dtype=np.uint64):
+            spots = (hashes >> shift) & mask
+            if len(np.unique(spots)) == len(hashes):
+                table = np.zeros(1 << bits, dtype=np.int64)
+                table[spots] = where
+                return functools.partial(_by_bits, table, shift, mask)
+    order = np.argsort(hashes)
+    ordered, there = hashes[order], where[order]
+    return lambda wanted: there[np.searchsorted(ordered, wanted)]
+
+
+def _by_bits(
+    table: NDArray[np.int64], shift: np.uint64, mask: np.uint64, wanted: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    return table.take(((wanted >> shift) & mask).view(np.int64))
+
+
+class _Heap:
+    """Codes as they come, counted whenever many have come."""
+
+    def __init__(self) -> None:
+        self.wrong = 0
+        self._fresh: list[Integers] = []
+        self._runs: list[Run] = []
+
+    def put(self, cell: NDArray[np.int64], bucket: NDArray[np.int16]) -> None:
+        fine = bucket >= 0
+        if fine.all():
+            self._fresh.append(_small(cell + bucket))
+        else:
+            self.wrong += int(np.count_nonzero(bucket == _WRONG))
+            self._fresh.append(_small((cell + bucket)[fine]))
+        if sum(map(len, self._fresh)) >= _SORTED:
+            self._count()
+
+    def _count(self) -> None:
+        if self._fresh:
+            codes = cast("Integers", np.concatenate(self._fresh))
+            self._fresh.clear()
+            _push(self._runs, _counted(codes))
+
+    def taken(self) -> Run:
+        self._count()
+        return _flat(self._runs)
+
+
+def _small(values: NDArray[np.int64]) -> Integers:
+    """Take half the bytes where the values allow it."""
+    fits = not len(values) or int(values.max()) < 1 << 32
+    return values.astype(np.uint32) if fits else values
+
+
+def _counted(codes: Integers) -> Run:
+    """Sort codes, in place, and count each."""
+    codes.sort()
+    starts = _starts(codes)
+    return codes[starts], _small(np.diff(starts, append=len(codes)))
+
+
+def _starts(codes: Integers) -> NDArray[np.int64]:
+    """Return where each value of sorted codes begins."""
+    return np.flatnonzero(np.concatenate([np.ones(min(len(codes), 1), dtype=np.bool_), codes[1:] != codes[:-1]]))
+
+
+def _push(runs: list[Run], run: Run) -> None:
+    """Put a run on a stack whose runs at least double in length downwards, so that each count is moved few times."""
+    runs.append(run)
+    while len(runs) > 1 and len(runs[-2][0]) < 2 * len(runs[-1][0]):
+        runs.append(_added(runs.pop(), runs.pop()))
+
+
+def _flat(runs: list[Run]) -> Run:
+    while len(runs) > 1:
+        runs.append(_added(runs.pop(), runs.pop()))
+    return runs[0] if runs else (np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32))
+
+
+def _added(one: Run, other: Run) -> Run:
+    """Add two runs; only the stretch that both cover is sorted anew."""
+    if not len(one[0]) or not len(other[0]):
+        return one if len(one[0]) else other
+    low, high = (one, other) if one[0][0] <= other[0][0] else (other, one)
+    start = int(np.searchsorted(low[0], high[0][0]))
+    end = int(np.searchsorted(high[0], low[0][-1], side="right"))
+    stop = int(np.searchsorted(low[0], high[0][-1], side="right")) if end == len(high[0]) else len(low[0])
+    codes = np.concatenate([low[0][start:stop], high[0][:end]])
+    counts = np.concatenate([low[1][start:stop], high[1][:end]])
+    order = np.argsort(codes, kind="stable")
+    codes, counts = codes[order], counts[order]
+    starts = _starts(codes)
+    sums = _small(np.add.reduceat(counts, starts, dtype=np.int64)) if len(codes) else counts
+    every = np.concatenate([low[0][:start], codes[starts], low[0][stop:], high[0][end:]])
+    before, after = low[1], high[1]
+    del one, other, low, high  # the old codes, before the new counts take as much
+    return every, np.concatenate([before[:start], sums, before[stop:], after[end:]])
