@@ -19,7 +19,7 @@ Row = tuple[str, float, float, float]
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008); line styles keep them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
-STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 3)))
 INK, _QUIET = "#333333", "#767676"
 _MOST_BARS = 10
 
