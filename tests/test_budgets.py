@@ -198,8 +198,9 @@ def test_a_sampler_that_did_not_converge_is_refused(monkeypatch: pytest.MonkeyPa
     from causalrel.bridges import pymc as bridge
 
     bad = (Check(name="sampler chains agree", passed=False, says="largest r_hat is 1.240 (1.01 at most)"),)
-    monkeypatch.setattr(bridge, "pooled_rates", lambda bad_, total, seed: (np.full((4000, len(total)), 0.5), bad))
-    made = budget(counted([(hour, unit, 100, 1) for hour in range(3) for unit in "ab"]), pooled=True)
+    half = np.full((4000, 2), 0.5)
+    monkeypatch.setattr(bridge, "pooled_rates", lambda bad_, total, factors, seed: (half, bad))
+    made = budget(counted([(hour, unit, 100, 1) for hour in range(3) for unit in "ab"]), pool="nuts")
     assert made.verdict == "refused"
     assert made.burns.draws.size == 0
     assert row(made)["burn_low"] is None
@@ -209,7 +210,7 @@ def test_a_sampler_that_did_not_converge_is_refused(monkeypatch: pytest.MonkeyPa
 
 def test_one_unit_is_not_pooled() -> None:
     windows = counted([(hour, "a", 100, 1) for hour in range(3)])
-    made = budget(windows, pooled=True)
+    made = budget(windows, pool="nuts")
     assert "ttft has one unit, which was not pooled" in [check.says for check in made.checks]
     assert row(made)["burn_low"] == row(budget(windows))["burn_low"]
 
@@ -220,7 +221,7 @@ def test_pooling_pulls_a_quiet_unit_towards_the_others() -> None:
     ]
     rows.append((0, "quiet", 4, 1))
     windows = counted(rows)
-    alone, pooled = budget(windows), budget(windows, pooled=True)
+    alone, pooled = budget(windows), budget(windows, pool="nuts")
     assert pooled.verdict == "answered"
     assert row(pooled, "quiet")["burn_high"] < 0.5 * row(alone, "quiet")["burn_high"]
     assert row(pooled, "all")["burn_low"] < row(pooled, "all")["burn"] < row(pooled, "all")["burn_high"]

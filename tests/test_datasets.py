@@ -91,7 +91,7 @@ def test_a_card_tells_the_true_edges(name: str) -> None:
 def test_a_data_set_answers_by_its_name(name: str) -> None:
     asked = card_of(name)["report"]
     windows = cr.window(cr.load_dataset(name), cr.load_slos(asked["slos"]), every="1h", by=asked["by"])
-    budget = cr.budget(windows, pooled=False)
+    budget = cr.budget(windows)
     assert budget.frame().filter(pl.col("unit") == "all").height == len(windows.slos)
     assert len(windows.varying) < len(windows.names)
 

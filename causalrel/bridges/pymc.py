@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from causalrel.estimates import Check
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 _CHAINS = 4
 _DRAWS = 1000
@@ -24,17 +25,22 @@ _TRIES = ((1000, 1, 0.95, "partly centred"), (2000, 3, 0.99, "not centred"))
 _CLEAR = 3.0
 
 
-def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tuple[Check, ...]]:
+def pooled_rates(
+    bad: Floats, total: Floats, factors: Sequence[Codes] = (), *, seed: int
+) -> tuple[Floats, tuple[Check, ...]]:
     """Draw the rates of bad events of units that resemble each other.
 
     Each unit's log-odds come from one normal distribution whose mean and spread are learnt from all units (a
-    hierarchical logit), so a unit with little traffic borrows from the others. Each unit is sampled the less centred
-    the less its own events tell it apart from the others; a retry is not centred at all.
+    hierarchical logit), so a unit with little traffic borrows from the others; where units are made of factors, such as
+    node and version, effects of their levels that sum to zero are added to the mean. Each unit is sampled the less
+    centred the less its own events tell it apart from the others; a retry is not centred at all.
 
     Parameters
     ----------
     bad, total : ndarray of float64, shape (n_units,)
         Events of each unit; fractions are allowed, as counts divided by their dispersion are.
+    factors : sequence of ndarray of int64, shape (n_units,)
+        Level of each unit, from 0, one array a factor.
     seed : int
         Seed of the sampler.
 
@@ -56,7 +62,7 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
 
     checks: tuple[Check, ...] = ()
     for tune, thin, accept, how in _TRIES:
-        model = _model(bad, total, _centring(bad, total) if how == "partly centred" else np.zeros(len(bad)))
+        model = _model(bad, total, factors, _centring(bad, total) if how == "partly centred" else np.zeros(len(bad)))
         with model, _quiet():
             trace = pm.sample(
                 thin * _DRAWS,
@@ -75,12 +81,15 @@ def pooled_rates(bad: Floats, total: Floats, *, seed: int) -> tuple[Floats, tupl
     return rates.reshape(-1, len(bad)), checks
 
 
-def _model(bad: Floats, total: Floats, centred: Floats) -> Any:
+def _model(bad: Floats, total: Floats, factors: Sequence[Codes], centred: Floats) -> Any:
     """Return the hierarchical logit, each unit as centred (1) or not (0) as asked."""
     import pymc as pm
 
     with pm.Model() as model:
         mean = pm.Normal("mean", 0.0, 2.0)
+        for number, codes in enumerate(factors):
+            between = pm.HalfNormal(f"spread_{number}", 1.0)
+            mean = mean + pm.ZeroSumNormal(f"effect_{number}", between, shape=int(codes.max()) + 1)[codes]
         spread = pm.HalfNormal("spread", 1.0)
         place = pm.Normal("place", centred * mean, spread**centred, shape=len(bad))
         odds = _TYPICAL_ODDS + mean + spread ** (1 - centred) * (place - centred * mean)

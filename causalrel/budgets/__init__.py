@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import polars as pl
 
 from causalrel import display, errors
 from causalrel.budgets.alerts import look_back, tell_alerts
-from causalrel.budgets.burns import draw_burns, with_burns
+from causalrel.budgets.burns import Pool, draw_burns, with_burns
 from causalrel.budgets.exhaustion import draw_exhaustion
 from causalrel.budgets.ledgers import add_up, timeline_of, weigh_composites, when_expires
 from causalrel.estimates import Check, Estimate, Origin, Verdict
@@ -201,12 +201,13 @@ class Budget:
         return display.frame_html(title, self.table, rows=20) + told
 
 
-def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: bool = False, seed: int = 0) -> Budget:
+def budget(windows: Windows, *, as_of: str | datetime | None = None, pool: Pool = "none", seed: int = 0) -> Budget:
     """Count every event against its budget, and say how fast the budget truly burns.
 
     The events are exact and add up over units and windows. The burn beyond the events seen is the posterior of the bad
     share under the Jeffreys prior, its counts divided by how much more the windows scatter than independent events
-    would; with ``pooled``, units borrow from each other instead.
+    would. With ``pool``, units borrow from each other instead: their log-odds share a mean, and where their names have
+    parts, as ``paid/acme`` has, effects of each part.
 
     Parameters
     ----------
@@ -214,8 +215,9 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
         Event counts.
     as_of : str, datetime.datetime or None
         End of the SLOs' time windows, taken as UTC where it has no zone; None for the end of the data.
-    pooled : bool
-        Whether the units' burns are pooled, by a sampler that takes seconds to compile.
+    pool : {"none", "laplace", "nuts"}
+        Whether the units' burns are pooled: by Laplace's approximation, which takes about a second, or by a sampler,
+        which takes seconds to compile and is the more exact where units have few bad events.
     seed : int
         Seed of the draws.
 
@@ -227,7 +229,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
     Raises
     ------
     CausalrelError
-        When no window ends before ``as_of``, or a calendar starts after it.
+        When no window ends before ``as_of``, a calendar starts after it, or ``pool`` is none of the three.
 
     References
     ----------
@@ -242,6 +244,8 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
     >>> made.table["left"].equals(made.table["allowed"] - made.table["bad"])
     True
     """
+    if pool not in get_args(Pool):
+        raise errors.unknown_name(pool, "pool", get_args(Pool))
     end = parse_time(as_of, "as_of") if as_of is not None else windows.span[1]
     counts = pl.concat([_counts(windows, slo, end) for slo in windows.slos], how="vertical_relaxed")
     if counts.is_empty():
@@ -251,7 +255,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
         )
     ledger = add_up(counts, windows.slos)
     coverage = _coverage(windows, counts, end)
-    burns = draw_burns(windows, counts, ledger, coverage, end, pooled=pooled, seed=seed)
+    burns = draw_burns(windows, counts, ledger, coverage, end, pool=pool, seed=seed)
     return Budget(
         table=with_burns(ledger, burns),
         timeline=timeline_of(counts, windows.slos),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from causalrel import display
+from causalrel.budgets.pooling import factors_of, laplace_rates
 from causalrel.estimates import Check, Estimate, refusal
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
     from causalrel.windows import Windows
 
+Pool = Literal["none", "laplace", "nuts"]
+
+_METHODS: dict[Pool, str] = {
+    "none": "Jeffreys posterior of the bad share, counts divided by their dispersion",
+    "laplace": "hierarchical logit of an SLO's units by Laplace's approximation, counts divided by their dispersion",
+    "nuts": "hierarchical logit of an SLO's units sampled by NUTS, counts divided by their dispersion",
+}
 _DRAWS = 4000
 _WILD = 10.0
 _BLOCKS = 8
@@ -29,15 +37,13 @@ def draw_burns(
     coverage: tuple[Check, ...],
     end: datetime,
     *,
-    pooled: bool,
+    pool: Pool,
     seed: int,
 ) -> Estimate:
     """Draw the true burn of every row of the ledger that has events."""
     rows = ledger.filter(pl.col("total") > 0)
     question = f"How fast does each budget burn as of {display.when(end)} UTC?"
-    method = "Jeffreys posterior of the bad share, counts divided by their dispersion"
-    if pooled:
-        method = "hierarchical logit over the units of an SLO, counts divided by their dispersion"
+    method = _METHODS[pool]
     if rows.is_empty():
         none = Check(name="events", passed=False, says="no SLO counted an event")
         return refusal(question, method=method, checks=[*coverage, none], origin=windows.origin(seed))
@@ -46,8 +52,8 @@ def draw_burns(
     bad, total = (rows[name].to_numpy().astype(np.float64) / scatter for name in ("bad", "total"))
     draws = np.random.default_rng(seed).beta(0.5 + bad, 0.5 + total - bad, size=(_DRAWS, rows.height))
     checks = [*coverage, *_scatter_checks(rows, scatter)]
-    if pooled:
-        checks += _pool(rows, bad, total, draws, seed)
+    if pool != "none":
+        checks += _pooled(rows, bad, total, draws, pool, seed)
     if any(check.name.startswith("sampler") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=windows.origin(seed))
     allowed = np.array([windows.slo(name).allowed for name in rows["slo"]])
@@ -60,7 +66,7 @@ def draw_burns(
         assumptions=(
             "given the bad share, windows scatter as independent events do, but for the dispersion measured",
             "what is measured of one unit or SLO says nothing of another"
-            if not pooled
+            if pool == "none"
             else "units resemble each other",
         ),
         checks=tuple(checks),
@@ -103,8 +109,13 @@ def _scatter_checks(rows: pl.DataFrame, scatter: NDArray[np.float64]) -> Iterato
             )
 
 
-def _pool(
-    rows: pl.DataFrame, bad: NDArray[np.float64], total: NDArray[np.float64], draws: NDArray[np.float64], seed: int
+def _pooled(
+    rows: pl.DataFrame,
+    bad: NDArray[np.float64],
+    total: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    pool: Pool,
+    seed: int,
 ) -> Iterator[Check]:
     """Replace the draws of SLOs with several units by pooled ones, in place; ``all`` is their traffic-weighted mean."""
     for number, name in enumerate(rows["slo"].unique(maintain_order=True)):
@@ -113,10 +124,14 @@ def _pool(
         if units.sum() < 2:
             yield Check(name=f"pool {name}", passed=True, says=f"{name} has one unit, which was not pooled")
             continue
-        from causalrel.bridges.pymc import pooled_rates
+        factors = [codes for _, codes in factors_of(rows["unit"].filter(pl.Series(units)).to_list())]
+        if pool == "laplace":
+            rates = laplace_rates(bad[units], total[units], factors, seed=seed + number)
+        else:
+            from causalrel.bridges.pymc import pooled_rates
 
-        rates, checks = pooled_rates(bad[units], total[units], seed=seed + number)
-        yield from (Check(name=f"{check.name} {name}", passed=check.passed, says=check.says) for check in checks)
+            rates, checks = pooled_rates(bad[units], total[units], factors, seed=seed + number)
+            yield from (Check(name=f"{check.name} {name}", passed=check.passed, says=check.says) for check in checks)
         weights = rows["total"].to_numpy()[units]
         draws[:, units] = rates[:_DRAWS]
         draws[:, mine & ~units] = (rates[:_DRAWS] @ weights / weights.sum())[:, None]

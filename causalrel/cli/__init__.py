@@ -26,6 +26,7 @@ from causalrel.cli.options import (
     Horizon,
     On,
     Output,
+    Pool,
     Seed,
     Slo,
     Where,
@@ -118,14 +119,14 @@ def budget(
     by: By = None,
     columns: ColumnMap = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Time it is told at; end of data if not.")] = None,
-    pooled: Annotated[bool, typer.Option("--pooled", help="Pool the units' burn (compiles a sampler).")] = False,
+    pool: Annotated[Pool, typer.Option("--pool", help="Pool the units' burns; nuts compiles a sampler.")] = Pool.NONE,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Count every event: budget spent, left, and how fast it burns."""
     asked = ask(data, columns, slo, None, every, by)
-    write(cr.budget(asked.windows, as_of=as_of, pooled=pooled, seed=seed), form, output)
+    write(cr.budget(asked.windows, as_of=as_of, pool=pool.value, seed=seed), form, output)
 
 
 @app.command()

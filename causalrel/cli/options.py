@@ -20,6 +20,14 @@ class Format(StrEnum):
     html = "html"
 
 
+class Pool(StrEnum):
+    """How the units' burns borrow from each other."""
+
+    NONE = "none"
+    LAPLACE = "laplace"
+    NUTS = "nuts"
+
+
 class Form(StrEnum):
     """How telemetry is written."""
 
