@@ -46,7 +46,7 @@ def test_tenant_weeks_are_foretold_better_by_pooled_rates() -> None:
 @pytest.mark.skipif(not (SHARED / "gentd26").is_dir(), reason="the public data are not beside the project")
 def test_failures_of_real_tenants_are_foretold_better_by_pooled_rates() -> None:
     """18 days of image generation: by tenant pooled rates win by a fifth; by checkpoint, whose rates lie in two heaps
-    (none at all, or several per cent) rather than around one, they lose by less than a hundredth, which is told here."""
+    (none at all, or several per cent) rather than around one, they lose by less than a hundredth."""
     requests = cr.read(SHARED / "gentd26" / "requests.parquet", columns="gentd26").frame()
     failed, later = pl.col("error") == "failed", pl.col("time") >= requests["time"].median()
     lost = {}
