@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +22,8 @@ _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _MINUTES = {"": 1, "m": 1, "h": 60, "d": 1440, "w": 10_080}
 _SLICE = re.compile(r"([1-9][0-9]{0,4})([mhdw]?)")
 _OPERATORS = {"lte": "<=", "gte": ">=", "lt": "<", "gt": ">"}
+#: Starts what stands for the predicate of a joint SLO until its parts are known.
+_JOINT = "all: "
 _ABOUT: dict[str, Dimension] = {"quality": "quality", "cost_usd": "cost", "energy_j": "energy"}
 
 
@@ -39,6 +42,9 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
 
     Several objectives are one SLO each, named by their place. With a ``compositeWeight`` (1 where it is left out) they
     are a composite: its burn is the weighted mean of theirs.
+
+    ``spec: {all: [ttft, availability]}`` in place of ``where`` makes a joint SLO: a request is good where it is good
+    for each SLO named, all of this file. Its burn is no function of theirs, as failures coincide, so it is counted.
 
     Parameters
     ----------
@@ -69,6 +75,7 @@ def load_slos(name: str | Path) -> tuple[SLO, ...]:
     for number, raw in enumerate(listed, start=1):
         sort_document(raw, number, documents, indicators, faults)
     made = [slo for document in documents for slo in _slos_of(document, indicators, faults)]
+    made = [_joined(slo, made, faults) for slo in made]
     names = [slo.name for slo in made]
     faults += [f"two SLOs are named '{name}'" for name in sorted({n for n in names if names.count(n) > 1})]
     if not made and not faults:
@@ -112,6 +119,24 @@ def _slos_of(document: Document, indicators: Mapping[str, Indicator], faults: li
         name = meta.name if len(goals) == 1 else f"{meta.name}-{number}"
         owner = meta.annotations.get("owner", "")
         yield SLO(name=name, dimension=about, tier=str(tier), owner=owner, **clock, **goal)
+
+
+def _joined(slo: SLO, others: Sequence[SLO], faults: list[str]) -> SLO:
+    """Return a joint SLO with the predicates of its parts in place of their names; another one as it is."""
+    if not slo.where.startswith(_JOINT):
+        return slo
+    known = {one.name: one for one in others if one is not slo}
+    parts = [known.get(name) for name in slo.where.removeprefix(_JOINT).split()]
+    for name, part in zip(slo.where.removeprefix(_JOINT).split(), parts, strict=True):
+        if part is None:
+            faults.append(
+                f"SLO '{slo.name}': all names '{name}'{errors.did_you_mean(name, known) or ', which is none'}"
+            )
+        elif part.where.startswith(_JOINT) or part.method != "Occurrences":
+            faults.append(f"SLO '{slo.name}': '{name}' is no SLO on requests that a joint one can take")
+        elif (part.among, part.tier) not in {("", ""), (slo.among, slo.tier)}:
+            faults.append(f"SLO '{slo.name}': '{name}' counts other requests; give both the same total and tier")
+    return replace(slo, where=" AND ".join(f"({part.where})" for part in parts if part is not None))
 
 
 def _slices(objective: Objective, method: Method, found: list[str]) -> dict[str, Any]:
@@ -186,6 +211,8 @@ def _predicates(
         found.append("op and value belong to a thresholdMetric, not to a ratioMetric")
     good = _setting(ratio.good, "where", found) if ratio.good is not None else ""
     bad = _setting(ratio.bad, "where", found) if ratio.bad is not None else ""
+    if bad.startswith(_JOINT):
+        found.append("metricSource.spec.all belongs to good events")
     among = str(ratio.total.metric_source.spec.get("where") or "") if ratio.total is not None else ""
     return _checked(good or (f"NOT ({bad})" if bad else ""), found), _checked(among, found)
 
@@ -196,6 +223,12 @@ def _setting(metric: Metric, key: str, found: list[str]) -> str:
         found.append(f"metricSource has type '{source.type}'; write type causalrel and spec {{{key}: ...}}")
         return ""
     value = source.spec.get(key)
+    joint = source.spec.get("all")
+    if key == "where" and set(source.spec) == {"all"} and isinstance(joint, list):
+        names = [name for name in joint if isinstance(name, str) and _NAME.fullmatch(name)]
+        if len(set(names)) != len(joint) or len(names) < 2:
+            found.append("metricSource.spec.all takes two or more different names of SLOs of this file")
+        return _JOINT + " ".join(names)
     extra = sorted(set(source.spec) - {key})
     if not isinstance(value, str) or not value or extra:
         found.append(f"metricSource.spec takes just '{key}'" + (f", not {', '.join(extra)}" if extra else ""))
@@ -205,7 +238,7 @@ def _setting(metric: Metric, key: str, found: list[str]) -> str:
 
 def _checked(text: str, found: list[str]) -> str:
     try:
-        if text:
+        if text and _JOINT not in text:
             expressions.columns_of(text)
     except errors.CausalrelError as fault:
         found.append(fault.message)
@@ -219,6 +252,8 @@ def _dimension(label: str, where: str, found: list[str]) -> Dimension:
             return dimension
     if label:
         found.append(f"label dimension '{label}' is not known{errors.did_you_mean(label, known)}")
+    if where.startswith(_JOINT):
+        return "availability"
     columns = set() if label or found or not where else expressions.columns_of(where)
     for column, about in _ABOUT.items():
         if column in columns:
