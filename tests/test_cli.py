@@ -181,3 +181,23 @@ def test_real_load_tests_reproduce_the_designed_truth(capsys) -> None:
     assert one["low"] <= 0.864 <= one["high"]
     assert two["low"] <= 0.0015 <= two["high"]
     assert json.loads(out)["verdict"] == "bounded"
+
+
+def test_budget_tells_one_table_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "budget", "llm-canary", "--tell", "alerts", "--format", "json")
+    told = json.loads(out)["rows"]
+    assert (code, len(told), told[0]["long"]) == (0, 32, "1 hour")
+    code, out, _ = run(capsys, "budget", "llm-canary", "--policy", "freeze=0.8", "--format", "md")
+    assert code == 0
+    assert "| slo | chance | action | threshold |" in out
+    code, out, _ = run(capsys, "budget", "llm-canary", "--phases", "canary=2026-02-11T10:00Z", "--by", "model_version")
+    assert code == 0
+    assert "Budgets by phase as of 2026-02-16 00:00 UTC" in out
+    for arguments, said in (
+        (("--tell", "alerts", "--policy", "freeze=0.8"), "each ask for one table"),
+        (("--policy", "freeze=often"), "--policy 'often' is no probability"),
+        (("--policy", "freeze"), "is no list of NAME=VALUE"),
+    ):
+        code, out, err = run(capsys, "budget", "llm-canary", *arguments)
+        assert (code, out) == (2, "")
+        assert said in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +14,8 @@ from causalrel.budgets.alerts import look_back, tell_alerts
 from causalrel.budgets.burns import Pool, draw_burns, with_burns
 from causalrel.budgets.exhaustion import draw_exhaustion
 from causalrel.budgets.ledgers import add_up, timeline_of, weigh_composites, when_expires
+from causalrel.budgets.phases import split_phases
+from causalrel.budgets.policies import decide, price
 from causalrel.estimates import Check, Estimate, Origin, Verdict
 from causalrel.provenance import rounded
 from causalrel.slos import SLO, slo_window
@@ -54,6 +57,10 @@ class Budget:
         Width of a window.
     lookback : polars.DataFrame
         One row an SLO and alert rule: the events of its long and its short window before ``as_of``.
+    counts : polars.DataFrame
+        One row an SLO, unit and window: ``slo``, ``time``, ``unit``, ``total``, ``bad``.
+    changes : polars.DataFrame or None
+        Change events, where the telemetry had them.
 
     Examples
     --------
@@ -78,6 +85,8 @@ class Budget:
     verdict: Verdict
     width: timedelta
     lookback: pl.DataFrame
+    counts: pl.DataFrame
+    changes: pl.DataFrame | None = None
 
     def frame(self) -> pl.DataFrame:
         """Return the table.
@@ -163,6 +172,95 @@ class Budget:
             it lasts) and ``gone`` (1 where it is gone by then; its mean is the probability).
         """
         return draw_exhaustion(self.burns, self.timeline, self.slos, self.as_of, self.width, seed)
+
+    def phases(self, starts: Mapping[str, str | datetime] | str) -> pl.DataFrame:
+        """Return the budgets by phase, such as canary, ramp and steady; phases add up to the ledger.
+
+        Parameters
+        ----------
+        starts : mapping of str to time, or str
+            When each phase starts; it lasts until the next one does, and what comes first is ``before``. A text is the
+            name of a variable: each time that its change events tell starts a phase. A window belongs to the phase that
+            it starts in.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row an SLO, unit and phase that has windows: ``slo``, ``tier``, ``unit``, ``phase``, ``start``,
+            ``total``, ``bad``, ``allowed`` (bad events that its own events allow), ``spent`` (share of the whole
+            span's budget), ``burn``.
+
+        Raises
+        ------
+        CausalrelError
+            When no phase is given, two start at once, or no change names the variable.
+        """
+        return split_phases(self.counts, self.slos, starts, self.changes)
+
+    def decide(self, rules: Mapping[str, float], seed: int = 0) -> pl.DataFrame:
+        """Return what a policy on the posterior says: the strictest action whose probability of exhaustion is reached.
+
+        Parameters
+        ----------
+        rules : mapping of str to float
+            Action to the probability that the budget runs out from which it is taken: ``{"freeze": 0.8, "slow": 0.3}``.
+        seed : int
+            Seed of the draws of ``exhaustion``.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row an SLO: ``slo``, ``chance``, ``action`` (``ship`` where no rule is reached, ``ask`` where the chance
+            is not known), ``threshold``.
+
+        Raises
+        ------
+        CausalrelError
+            When there is no rule or one is no probability.
+        """
+        return decide(self.exhaustion(seed), self.slos, rules)
+
+    def price(
+        self,
+        slo: str,
+        rules: Mapping[str, float],
+        *,
+        burns: Sequence[float] = (0.5, 0.8, 0.95, 1.2),
+        years: int = 5,
+        seed: int = 0,
+    ) -> pl.DataFrame:
+        """Return what a policy costs: how often it acts in vain on a service like this one of known burn.
+
+        Days are simulated with the traffic and scatter of the windows; the policy is asked each evening.
+
+        Parameters
+        ----------
+        slo : str
+            Name of the SLO.
+        rules : mapping of str to float
+            Action to probability, as for :meth:`decide`.
+        burns : sequence of float
+            True burns to try.
+        years : int
+            Years of each.
+        seed : int
+            Seed of the simulation.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row a rule and burn: ``action``, ``threshold``, ``burn``, ``false_a_year`` (spells of acting though the
+            budget would last over the time that ``exhaustion`` follows it), ``false_days_a_year``, ``days_a_year``
+            (days of acting, in vain or not).
+
+        Raises
+        ------
+        CausalrelError
+            When the SLO is unknown or counted nothing, or the rules, burns or years are none.
+        """
+        if slo not in (known := {one.name: one for one in self.slos}):
+            raise errors.unknown_name(slo, "SLO", known)
+        return price(self.timeline, known[slo], self.width, rules, burns=burns, years=years, seed=seed)
 
     def facts(self) -> dict[str, Any]:
         """Return the budget as JSON-ready facts, the verdict first.
@@ -267,6 +365,8 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pool: Pool 
         verdict=burns.verdict,
         width=windows.width,
         lookback=look_back(windows, end),
+        counts=counts,
+        changes=windows.changes,
     )
 
 

@@ -29,6 +29,7 @@ from causalrel.cli.options import (
     Pool,
     Seed,
     Slo,
+    Tell,
     Where,
     do_of,
     levels_of,
@@ -119,14 +120,20 @@ def budget(
     by: By = None,
     columns: ColumnMap = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Time it is told at; end of data if not.")] = None,
-    pool: Annotated[Pool, typer.Option("--pool", help="Pool the units' burns; nuts compiles a sampler.")] = Pool.NONE,
+    pool: Annotated[Pool, typer.Option("--pool", help="Pool the units' burns; nuts compiles a sampler.")] = Pool.none,
+    tell: Annotated[Tell, typer.Option("--tell", help="Which table of the budget.")] = Tell.budget,
+    phases: Annotated[str | None, typer.Option("--phases", help="NAME=START,... or a variable that changed.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="ACTION=PROBABILITY,... of running out.")] = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
-    """Count every event: budget spent, left, and how fast it burns."""
+    """Count every event: budget spent, left, and how fast it burns; or alerts, expiry, exhaustion, phases, policy."""
+    from causalrel.cli.listings import tell_of
+
     asked = ask(data, columns, slo, None, every, by)
-    write(cr.budget(asked.windows, as_of=as_of, pool=pool.value, seed=seed), form, output)
+    made = cr.budget(asked.windows, as_of=as_of, pool=pool.value, seed=seed)
+    write(tell_of(made, tell, phases, policy, seed), form, output)
 
 
 @app.command()

@@ -23,9 +23,19 @@ class Format(StrEnum):
 class Pool(StrEnum):
     """How the units' burns borrow from each other."""
 
-    NONE = "none"
-    LAPLACE = "laplace"
-    NUTS = "nuts"
+    none = "none"
+    laplace = "laplace"
+    nuts = "nuts"
+
+
+class Tell(StrEnum):
+    """What is told of a budget."""
+
+    budget = "budget"
+    alerts = "alerts"
+    expires = "expires"
+    exhaustion = "exhaustion"
+    composites = "composites"
 
 
 class Form(StrEnum):

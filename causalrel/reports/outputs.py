@@ -204,7 +204,7 @@ def _facts(answer: Answer) -> dict[str, Any]:
         said = _title(answer)
         tables = blocks.tables_of(answer)
     else:
-        tables = [_frame_table(type(answer).__name__, answer.frame())]
+        tables = [_frame_table(getattr(answer, "caption", type(answer).__name__), answer.frame())]
     figure = "answer" if isinstance(answer, Budget | Estimate | Graph) else ""
     section = make_section("answer", "", [], figure=figure, tables=tables, notes=notes)
     verdict = questions[0]["verdict"] if questions else ""
