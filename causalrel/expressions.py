@@ -73,6 +73,56 @@ def columns_of(text: str) -> set[str]:
     return found
 
 
+def upper_limit(text: str) -> tuple[str, float, bool] | None:
+    """Return the column and the largest good value of an expression that is one upper limit.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``ttft_s <= 0.5 AND error IS NULL``.
+
+    Returns
+    -------
+    column : str
+        What is limited.
+    limit : float
+        Its largest good value.
+    served : bool
+        Whether ``error IS NULL`` is asked too.
+
+    Raises
+    ------
+    CausalrelError
+        When the text is not in the grammar.
+
+    Examples
+    --------
+    >>> upper_limit("ttft_s <= 0.5 AND error IS NULL")
+    ('ttft_s', 0.5, True)
+    >>> upper_limit("ttft_s <= 0.5 AND tpot_s <= 0.1") is None
+    True
+    """
+    columns_of(text)
+    limits, served = [], False
+    for part in _chain(_bare(_parse(text)), "And"):
+        node = _bare(part)
+        sides = [_bare(node.args.get("this")), _bare(node.args.get("expression"))]
+        kinds = (type(node).__name__, *(type(side).__name__ for side in sides))
+        if kinds == ("LTE", "Column", "Literal") and not sides[1].is_string:
+            limits.append((str(sides[0].this.this), float(sides[1].this)))
+        elif kinds == ("Is", "Column", "Null") and str(sides[0].this.this) == "error":
+            served = True
+        else:
+            return None
+    return (*limits[0], served) if len(limits) == 1 else None
+
+
+def _bare(node: Any) -> Any:
+    while type(node).__name__ == "Paren":
+        node = node.this
+    return node
+
+
 def compile_expression(text: str, known: Collection[str], asked_by: str, *, cases: bool = False) -> pl.Expr:
     """Turn an expression into a Polars expression with the three-valued logic of SQL.
 

@@ -12,7 +12,8 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
-from causalrel.plans import plan_rollup
+from causalrel.histograms import count_histograms, has_histograms
+from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
 from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
@@ -257,6 +258,9 @@ def window(
     A request that failed (``error`` is not null) and cannot be judged is bad; a served one that cannot be judged is not
     counted, and told in ``notes``.
 
+    Where there are no requests but buckets of histograms, events are counted in those (``causalrel.histograms``): a
+    threshold inside a bucket bounds the bad ones, ``<slo>.bad_low`` at least and ``<slo>.bad`` at most.
+
     An SLO on slices of time has slices for events: ``total`` are the slices of each unit that had requests, ``bad`` the
     bad ones or the sum of their bad shares.
 
@@ -299,13 +303,32 @@ def window(
     names = [slo.name for slo in slos]
     if not slos or len(set(names)) < len(names):
         raise errors.bad_question(f"{len(names)} SLOs named {names} cannot be counted", "give SLOs of different names")
-    plan = plan_rollup(telemetry, slos, [by] if isinstance(by, str) else by, width)
+    units = [by] if isinstance(by, str) else by
+    if has_histograms(telemetry):
+        return _histogram_windows(telemetry, slos, units, width)
+    plan = plan_rollup(telemetry, slos, units, width)
     asked = plan_quantiles(quantiles or {}, telemetry, plan)
     notes = list(telemetry.notes)
     requests = tidy_requests(telemetry.requests, plan, every, notes)
     partial = partial_rollup(requests, plan)
     table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
     table = add_quantiles(table, requests, partial, plan, asked, notes)
+    return _assembled(telemetry, plan, table, (LOAD, *plan.variables, *(one.variable for one in asked)), notes)
+
+
+def _histogram_windows(telemetry: Telemetry, slos: Sequence[SLO], units: Sequence[str], width: timedelta) -> Windows:
+    """Return windows of events counted in buckets of histograms, where there are no requests."""
+    notes = list(telemetry.notes)
+    table = count_histograms(telemetry, slos, units, width, notes)
+    by = tuple(name for name in units if table["unit"].unique().to_list() != ["all"])
+    plan = Plan(by=by, width=width, slos=tuple(slos), variables=(), schema={}, source=telemetry.source)
+    return _assembled(telemetry, plan, table, (LOAD,), notes)
+
+
+def _assembled(
+    telemetry: Telemetry, plan: Plan, table: pl.DataFrame, variables: tuple[Variable, ...], notes: list[str]
+) -> Windows:
+    """Join what was sampled, bring changes along, and make windows of it."""
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
     if metrics:
@@ -316,9 +339,9 @@ def window(
         changes = collected(telemetry.changes, telemetry.source).sort("time", maintain_order=True)
     return Windows(
         table=table.select((pl.col("t") * plan.micros).cast(TIME).alias("time"), pl.exclude("t")),
-        width=width,
-        slos=tuple(slos),
-        variables=(LOAD, *plan.variables, *(one.variable for one in asked), *metrics),
+        width=plan.width,
+        slos=plan.slos,
+        variables=(*variables, *metrics),
         notes=tuple(notes),
         changes=changes,
     )

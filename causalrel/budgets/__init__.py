@@ -13,7 +13,7 @@ from causalrel import display, errors
 from causalrel.budgets.alerts import look_back, tell_alerts
 from causalrel.budgets.burns import Pool, draw_burns, with_burns
 from causalrel.budgets.exhaustion import draw_exhaustion
-from causalrel.budgets.ledgers import add_up, timeline_of, weigh_composites, when_expires
+from causalrel.budgets.ledgers import add_up, events_of, timeline_of, weigh_composites, when_expires
 from causalrel.budgets.phases import split_phases
 from causalrel.budgets.policies import decide, price
 from causalrel.estimates import Check, Estimate, Origin, Verdict
@@ -345,7 +345,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pool: Pool 
     if pool not in get_args(Pool):
         raise errors.unknown_name(pool, "pool", get_args(Pool))
     end = parse_time(as_of, "as_of") if as_of is not None else windows.span[1]
-    counts = pl.concat([_counts(windows, slo, end) for slo in windows.slos], how="vertical_relaxed")
+    counts = pl.concat([events_of(windows, slo, end) for slo in windows.slos], how="vertical_relaxed")
     if counts.is_empty():
         raise errors.bad_question(
             f"as_of {display.when(end)} leaves no window inside any SLO's time window",
@@ -367,19 +367,6 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pool: Pool 
         lookback=look_back(windows, end),
         counts=counts,
         changes=windows.changes,
-    )
-
-
-def _counts(windows: Windows, slo: SLO, end: datetime) -> pl.DataFrame:
-    """Return ``slo``, ``time``, ``unit``, ``total``, ``bad`` of the windows inside an SLO's time window."""
-    start, _ = slo_window(slo, end)
-    inside = (pl.col("time") >= start) & (pl.col("time") <= end - windows.width)
-    return windows.table.filter(inside).select(
-        pl.lit(slo.name).alias("slo"),
-        "time",
-        "unit",
-        pl.col(f"{slo.name}.total").alias("total"),
-        pl.col(f"{slo.name}.bad").alias("bad"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,9 @@ from causalrel.estimates import Estimate
 from causalrel.slos import SLO, slo_window
 from causalrel.timeslices import exact_sum
 from causalrel.variables import parse_duration
+
+if TYPE_CHECKING:
+    from causalrel.windows import Windows
 
 _LEDGER = {
     "slo": pl.String,
@@ -33,13 +37,31 @@ _COMPOSITES = {
 }
 
 
+def events_of(windows: Windows, slo: SLO, end: datetime) -> pl.DataFrame:
+    """Return the events of each window inside the time window of an SLO."""
+    start, _ = slo_window(slo, end)
+    inside = (pl.col("time") >= start) & (pl.col("time") <= end - windows.width)
+    return windows.table.filter(inside).select(
+        pl.lit(slo.name).alias("slo"),
+        "time",
+        "unit",
+        pl.col(f"{slo.name}.total").alias("total"),
+        pl.col(f"{slo.name}.bad").alias("bad"),
+        pl.col(low if (low := f"{slo.name}.bad_low") in windows.table.columns else f"{slo.name}.bad").alias("bad_low"),
+    )
+
+
 def add_up(counts: pl.DataFrame, slos: tuple[SLO, ...]) -> pl.DataFrame:
-    """Add events up for each SLO and unit, then over all units; a unit named ``all`` is all there is."""
-    sums = [exact_sum(name, counts.schema[name]) for name in ("total", "bad")]
+    """Add events up for each SLO and unit, then over all units; a unit named ``all`` is all there is.
+
+    Where bad events are bounded and not counted, ``bad`` are the most there may be and ``bad_low`` the fewest.
+    """
+    sums = [exact_sum(name, counts.schema[name]) for name in ("total", "bad", "bad_low")]
     each = counts.group_by("slo", "unit").agg(sums)
     whole = counts.group_by("slo").agg(sums).with_columns(unit=pl.lit("all"))
-    parts = each.filter(pl.col("unit") != "all").select("slo", "unit", "total", "bad")
-    rows = pl.concat([whole.select("slo", "unit", "total", "bad"), parts])
+    columns = ["slo", "unit", "total", "bad", "bad_low"]
+    rows = pl.concat([whole.select(columns), each.filter(pl.col("unit") != "all").select(columns)])
+    bounded = not (rows["bad"] == rows["bad_low"]).all()
     known = pl.DataFrame(
         {
             "slo": [slo.name for slo in slos],
@@ -58,7 +80,10 @@ def add_up(counts: pl.DataFrame, slos: tuple[SLO, ...]) -> pl.DataFrame:
             left=pl.col("allowed") - pl.col("bad"),
             burn=pl.when(some).then(pl.col("bad") / pl.col("total") / pl.col("share")),
         )
-        .select([pl.col(name).cast(rows.schema["bad"] if name == "bad" else kind) for name, kind in _LEDGER.items()])
+        .select(
+            [pl.col(name).cast(rows.schema["bad"] if name == "bad" else kind) for name, kind in _LEDGER.items()]
+            + ["bad_low"] * bounded
+        )
     )
 
 

@@ -63,7 +63,7 @@ def split_phases(
     ]
     order = {slo.name: number for number, slo in enumerate(slos)}
     return (
-        pl.concat(parts)
+        pl.concat(parts, how="diagonal")
         .join(known, on="place", how="left", maintain_order="left")
         .join(spent, on=["slo", "unit"], how="left", maintain_order="left")
         .sort(pl.col("slo").replace_strict(order), pl.col("unit") != "all", "unit", "place", maintain_order=True)
