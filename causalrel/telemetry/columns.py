@@ -59,7 +59,7 @@ def streamed(frame: pl.LazyFrame, source: str) -> pl.DataFrame:
 
 
 def add_up(frame: pl.LazyFrame, source: str) -> dict[str, Any]:
-    """Add up what there is to tell of every column, in one pass.
+    """Add up what there is to tell of every column.
 
     Parameters
     ----------
@@ -87,8 +87,6 @@ def add_up(frame: pl.LazyFrame, source: str) -> dict[str, Any]:
         made.append(column.null_count().alias(f"null:{name}"))
         if kind.is_numeric() or kind.is_temporal() or kind == pl.String:
             made += [column.min().alias(f"low:{name}"), column.max().alias(f"high:{name}")]
-        if name in _KEYS and kind == pl.String:
-            made.append(column.drop_nulls().n_unique().alias(f"keys:{name}"))
         if name in _NUMBERS and kind.is_numeric():
             made.append((~column.is_between(0, LIMIT)).sum().alias(f"wrong:{name}"))
             doubts = [(i, doubt) for i, doubt in enumerate(DOUBTS) if doubt.name == name]
@@ -96,7 +94,11 @@ def add_up(frame: pl.LazyFrame, source: str) -> dict[str, Any]:
     if {"ttft_s", "e2e_s"} <= {name for name, kind in schema.items() if kind.is_numeric()}:
         later = pl.col("ttft_s") > pl.col("e2e_s")
         made += [later.count().alias("both"), later.sum().alias("later")]
-    return streamed(frame.select(made), source).to_dicts()[0]
+    keys = [name for name in _KEYS if schema.get(name) == pl.String]
+    units = streamed(frame.select(keys).unique(), source)
+    return streamed(frame.select(made), source).to_dicts()[0] | {
+        f"keys:{name}": units[name].drop_nulls().n_unique() for name in keys
+    }
 
 
 def column_rows(table: str, schema: Mapping[str, pl.DataType], found: Mapping[str, Any]) -> list[tuple[Any, ...]]:

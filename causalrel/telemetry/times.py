@@ -59,7 +59,7 @@ def tell_times(table: str, frame: pl.LazyFrame, rows: int, source: str) -> tuple
     key = _hashed(labels) if table == "samples" else pl.lit(0, pl.UInt8)
     events = streamed(frame.select(key=key, time=pl.col("time").dt.epoch("us")).drop_nulls("time"), source)
     if events.height < rows:
-        said.append(f"{rows - events.height:,} of {rows:,} {table} have no time.")
+        said.append(f"{_many(rows - events.height, table)} without a time.")
     row["repeated"] = 0
     if not events.is_empty():
         events = events.sort("key", "time")
@@ -77,7 +77,7 @@ def tell_times(table: str, frame: pl.LazyFrame, rows: int, source: str) -> tuple
         row["repeated"], repeats = _repeats(table, frame, source)
         said += repeats
     elif row["repeated"]:
-        said.append(f"{row['repeated']:,} samples have the time and the labels of another.")
+        said.append(f"{_many(row['repeated'], table)} told again: the time and the labels of another.")
     return row, said
 
 
@@ -106,11 +106,9 @@ def _gaps(table: str, silences: pl.DataFrame, row: dict[str, Any]) -> list[str]:
 
 
 def _strays(table: str, outside: pl.Series, first: int, last: int) -> str:
-    one = outside.len() == 1
-    lie = f"1 of the times of {table} lies" if one else f"{outside.len():,} of the times of {table} lie"
-    which = f"it is {_second(outside[0])}" if one else f"they run from {_second(outside.min())}"
-    to = "" if one else f" to {_second(outside.max())}"
-    return f"{lie} far from the others, {_second(first)} to {_second(last)} UTC: {which}{to}."
+    ends = [_second(outside.min()), _second(outside.max())]
+    strays = " to ".join(dict.fromkeys(ends))
+    return f"{_many(outside.len(), table)} far from the others ({_second(first)} to {_second(last)} UTC): {strays}."
 
 
 def _repeats(table: str, frame: pl.LazyFrame, source: str) -> tuple[int, list[str]]:
@@ -122,14 +120,18 @@ def _repeats(table: str, frame: pl.LazyFrame, source: str) -> tuple[int, list[st
         known = ids.filter("known")["request_id"]
         repeated = known.len() - known.n_unique()
         if repeated:
-            said.append(f"{repeated:,} requests repeat the request_id of another.")
+            said.append(f"{_many(repeated, table)} told again: the request_id of another.")
         elif known.len() == ids.height:
             return 0, []
     hashes = streamed(frame.select(_hashed(names).alias("row")), source)["row"]
     whole = hashes.len() - hashes.n_unique()
     if whole:
-        said.append(f"{whole:,} {table} are the same as another in every column.")
+        said.append(f"{_many(whole, table)} told again: every column as in another.")
     return max(repeated, whole), said
+
+
+def _many(count: int, table: str) -> str:
+    return f"1 of the {table} is" if count == 1 else f"{count:,} of the {table} are"
 
 
 def _when(micros: int) -> datetime:
