@@ -54,6 +54,8 @@ class Budget:
         Width of a window.
     lookback : polars.DataFrame
         One row an SLO and alert rule: the events of its long and its short window before ``as_of``.
+    changes : polars.DataFrame or None
+        Change events, where the windows had them.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class Budget:
     verdict: Verdict
     width: timedelta
     lookback: pl.DataFrame
+    changes: pl.DataFrame | None = None
 
     def frame(self) -> pl.DataFrame:
         """Return the table.
@@ -263,6 +266,7 @@ def budget(windows: Windows, *, as_of: str | datetime | None = None, pooled: boo
         verdict=burns.verdict,
         width=windows.width,
         lookback=look_back(windows, end),
+        changes=windows.changes,
     )
 
 
