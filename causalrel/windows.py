@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.changes import tell_inseparable
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.plans import plan_rollup
@@ -314,6 +315,7 @@ def window(
     changes = None
     if telemetry.changes is not None:
         changes = collected(telemetry.changes, telemetry.source).sort("time", maintain_order=True)
+        notes += tell_inseparable(changes, plan.by, width)
     return Windows(
         table=table.select((pl.col("t") * plan.micros).cast(TIME).alias("time"), pl.exclude("t")),
         width=width,
