@@ -156,10 +156,10 @@ def summarise(telemetry: Telemetry, sets: Mapping[str, Sequence[SLO]] | None = N
     for name, frame in _frames(telemetry).items():
         if name == "requests" and bare:
             continue
-        says.append(_told(name, found[name]))
         rows += column_rows(name, frame.collect_schema(), found[name])
         row, said = times.tell_times(name, frame, found[name]["rows"], telemetry.source)
         tables.append(row)
+        says.append(_told(name, found[name], row))
         findings += said
         if name == "requests":
             findings += tell_values(found[name])
@@ -186,12 +186,11 @@ def _frames(telemetry: Telemetry) -> dict[str, pl.LazyFrame]:
     return {name: frame for name, frame in found.items() if frame is not None}
 
 
-def _told(name: str, found: Mapping[str, Any]) -> str:
+def _told(name: str, found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     units = [(key, found.get(f"keys:{key}")) for key in _UNITS]
     parts = [f"{count:,} {key}{'' if count == 1 else 's'}" for key, count in units if count]
-    span = [display.cell(found.get(f"{end}:time")) for end in ("low", "high")]
     made = f"{found['rows']:,} {name}" + (f" of {', '.join(parts)}" if parts and name == "requests" else "")
-    made += f" from {span[0]} to {span[1]} UTC" if found["rows"] else ""
+    made += f" from {display.when(row['first'])} to {display.when(row['last'])} UTC" if row["first"] else ""
     if "null:error" in found and name == "requests":
         made += f", {found['rows'] - found['null:error']:,} of them failed"
     return made

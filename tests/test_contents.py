@@ -158,6 +158,7 @@ def test_a_time_far_from_all_others_is_a_stray_and_no_gap(far: datetime) -> None
     row = made.tables.to_dicts()[0]
     assert (row["stray"], row["gaps"]) == (1, 0)
     assert (row["first"] > DAY, row["last"] < DAY + timedelta(days=1)) == (True, True)
+    assert "from 2026-02-11 00:00 to 2026-02-11" in made.says
     assert made.findings[0].startswith("1 of the requests is far from the others (2026-02-11 00:00")
     assert made.findings[0].endswith(f"UTC): {far:%Y-%m-%d %H:%M:%S}.")
 
