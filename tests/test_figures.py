@@ -209,6 +209,14 @@ def test_plot_of_a_budget_stacks_the_same_panels() -> None:
     assert given.figure.axes == [given]
 
 
+def test_the_message_names_the_whole_slo() -> None:
+    name = "time-to-first-token-of-paying-customers"
+    frame = pl.DataFrame({"t": [DAY, DAY + timedelta(hours=1)], "n": [100, 100], "bad": [5, 5]})
+    made = budget(Windows.from_frame(frame, time="t", roles={}, events={name: ("n", "bad")}))
+    title = plot(made).get_title(loc="left").replace("\n", " ")
+    assert title == f"The budget of {name} is overspent by 400%"
+
+
 def test_shades_are_where_alerts_fire() -> None:
     rng = np.random.default_rng(0)
     hours = 9 * 24

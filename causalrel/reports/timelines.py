@@ -150,7 +150,7 @@ def budget_left(ax: Axes, budget: Budget, *, on: str, wide: bool = True) -> str:
     ax.set_xlabel("time (UTC)")
     if not ends:
         return "No events to count"
-    least, worst = min((value, name) for value, name, _ in ends)
+    least, worst = min(value for value, _, _ in ends), worst_of(budget)
     if least < 0:
         return f"The budget of {worst} is overspent by {display.percent(-least / 100)}"
     return f"{display.percent(least / 100)} of the budget of {worst} is left"
