@@ -244,5 +244,7 @@ def test_nothing_at_all_is_refused_and_samples_alone_are_not() -> None:
     made = summarise(cr.Telemetry(requests=empty, samples=samples), {"llm-chat": cr.load_slos("llm-chat")})
     assert made.tables["table"].to_list() == ["samples"]
     assert made.told[-1] == "0 of 8 SLOs of llm-chat can be judged."
+    text = contents(requests([0.0], ttft_s=["slow"], quality=[None]))
+    assert text.table.filter(column="ttft_s")["type"].to_list() == ["text"]
     untimed = requests([0.0]).select(time=pl.lit(None, TIME))
     assert contents(untimed).findings == ("1 of the requests is without a time.",)

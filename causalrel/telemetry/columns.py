@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -87,18 +87,29 @@ def add_up(frame: pl.LazyFrame, source: str) -> dict[str, Any]:
         made.append(column.null_count().alias(f"null:{name}"))
         if kind.is_numeric() or kind.is_temporal() or kind == pl.String:
             made += [column.min().alias(f"low:{name}"), column.max().alias(f"high:{name}")]
-        if name in _NUMBERS and kind.is_numeric():
-            made.append((~column.is_between(0, LIMIT)).sum().alias(f"wrong:{name}"))
-            doubts = [(i, doubt) for i, doubt in enumerate(DOUBTS) if doubt.name == name]
-            made += [doubt.exceeds(column).sum().alias(f"doubt:{i}") for i, doubt in doubts]
     if {"ttft_s", "e2e_s"} <= {name for name, kind in schema.items() if kind.is_numeric()}:
         later = pl.col("ttft_s") > pl.col("e2e_s")
         made += [later.count().alias("both"), later.sum().alias("later")]
     keys = [name for name in _KEYS if schema.get(name) == pl.String]
     units = streamed(frame.select(keys).unique(), source)
-    return streamed(frame.select(made), source).to_dicts()[0] | {
-        f"keys:{name}": units[name].drop_nulls().n_unique() for name in keys
-    }
+    found = streamed(frame.select(made), source).to_dicts()[0]
+    found |= {f"keys:{name}": units[name].drop_nulls().n_unique() for name in keys}
+    numbers = [name for name, kind in schema.items() if name in _NUMBERS and kind.is_numeric()]
+    beyond = _beyond([name for name in numbers if found[f"low:{name}"] is not None], found)
+    return found | (streamed(frame.select(beyond), source).to_dicts()[0] if beyond else {})
+
+
+def _beyond(names: Sequence[str], found: Mapping[str, Any]) -> list[pl.Expr]:
+    """Return what counts the values that cannot be or are in doubt, for columns whose ends say there are any."""
+    made = []
+    for name in names:
+        column, low, high = pl.col(name), found[f"low:{name}"], found[f"high:{name}"]
+        if low < 0 or high > LIMIT:
+            made.append((~column.is_between(0, LIMIT)).sum().alias(f"wrong:{name}"))
+        for i, doubt in enumerate(DOUBTS):
+            if doubt.name == name and doubt.exceeds(high if doubt.above else low):
+                made.append(doubt.exceeds(column).sum().alias(f"doubt:{i}"))
+    return made
 
 
 def column_rows(table: str, schema: Mapping[str, pl.DataType], found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -191,20 +202,15 @@ def metric_rows(samples: pl.LazyFrame, source: str) -> tuple[list[tuple[Any, ...
     """
     value = pl.col("value").fill_nan(None)
     real = ~pl.col("metric").str.starts_with("DCGM_") | (value.abs() < _SENTINEL)
-    beyond = [
-        ((pl.col("metric") == doubt.name) & doubt.exceeds(pl.col("value"))).sum().alias(f"doubt:{i}")
-        for i, doubt in enumerate(DOUBTS)
-    ]
+    tidy = samples.with_columns(pl.col("metric").str.replace(r"\{.*", ""), value=pl.when(real).then(value))
     found = streamed(
-        samples.with_columns(pl.col("metric").str.replace(r"\{.*", ""), value=pl.when(real).then(value))
-        .filter(pl.col("metric").is_not_null())
+        tidy.drop_nulls("metric")
         .group_by("metric")
         .agg(
             pl.col("value").null_count().alias("missing"),
             pl.col("value").count().alias("known"),
             pl.col("value").min().alias("low"),
             pl.col("value").max().alias("high"),
-            *beyond,
         )
         .sort("metric"),
         source,
@@ -214,7 +220,10 @@ def metric_rows(samples: pl.LazyFrame, source: str) -> tuple[list[tuple[Any, ...
         for row in found.head(_MOST_METRICS).iter_rows(named=True)
     ]
     known = dict(found.select("metric", "known").rows())
-    said = [doubt.says(int(found[f"doubt:{i}"].sum()), known.get(doubt.name, 0)) for i, doubt in enumerate(DOUBTS)]
+    said = []
+    for doubt in [doubt for doubt in DOUBTS if doubt.name in known]:
+        beyond = tidy.filter((pl.col("metric") == doubt.name) & doubt.exceeds(pl.col("value")))
+        said.append(doubt.says(streamed(beyond.select(pl.len()), source).item(), known[doubt.name]))
     return rows, [sentence for sentence in said if sentence]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import polars as pl
+from typing import Any
 
 from causalrel.telemetry.schema import METRIC_VARIABLES, REQUEST_VARIABLES
 
@@ -43,8 +42,8 @@ class Doubt:
     share: float
     asks: str
 
-    def exceeds(self, value: pl.Expr) -> pl.Expr:
-        """Return whether a value is beyond the bound."""
+    def exceeds(self, value: Any) -> Any:
+        """Return whether a number, or each value of an expression, is beyond the bound."""
         return value > self.bound if self.above else value < self.bound
 
     def says(self, beyond: int, known: int) -> str:
