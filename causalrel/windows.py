@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.changes import tell_inseparable
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.histograms import count_histograms, has_histograms
@@ -337,6 +338,7 @@ def _assembled(
     changes = None
     if telemetry.changes is not None:
         changes = collected(telemetry.changes, telemetry.source).sort("time", maintain_order=True)
+        notes += tell_inseparable(changes, plan.by, plan.width)
     return Windows(
         table=table.select((pl.col("t") * plan.micros).cast(TIME).alias("time"), pl.exclude("t")),
         width=plan.width,

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from causalrel.budgets import budget
 from causalrel.errors import CausalrelError
@@ -67,6 +69,11 @@ def windows() -> Windows:
     times = [DAY + timedelta(hours=hour) for hour in range(6)]
     frame = pl.DataFrame({"t": times, "n": [100] * 6, "bad": [0, 2, 4, 30, 2, 0], "batch": [4, 4, 8, 8, 4, 4]})
     return Windows.from_frame(frame, time="t", roles={"batch": "config"}, events={"ttft": ("n", "bad")})
+
+
+def changed() -> Windows:
+    row = {"time": DAY + timedelta(hours=2), "variable": "batch", "before": "4", "after": "8"}
+    return replace(windows(), changes=pl.DataFrame([row]))
 
 
 def graph() -> Graph:
@@ -187,11 +194,59 @@ def test_same_bytes_in_another_process() -> None:
 
 
 def test_budget_figure_stacks_changes_left_and_burn() -> None:
-    changes = [{"time": DAY + timedelta(hours=2), "variable": "batch", "before": "4", "after": "8"}]
     during = (DAY + timedelta(hours=2), DAY + timedelta(hours=4))
-    text = svg(budget(windows()), name="x", size="wide", on="ttft", during=during, changes=changes)
-    for word in ("batch", "budget left (%)", "burn of ttft", "14.4 page", "6 ticket", "1 on pace"):
+    text = svg(budget(changed()), name="x", size="wide", on="ttft", during=during)
+    for word in ("batch", "budget left (%)", "burn of ttft", "14.4 page", "6 page", "1 on pace"):
         assert word in text
+
+
+def test_plot_of_a_budget_stacks_the_same_panels() -> None:
+    figure = plot(budget(changed())).figure
+    assert [axes.get_ylabel().partition("\n")[0] for axes in figure.axes] == ["budget left (%)", "burn of ttft", ""]
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["batch"]
+    given = Figure().add_subplot()
+    assert plot(budget(changed()), ax=given).get_ylabel() == "budget left (%)"
+    assert given.figure.axes == [given]
+
+
+def test_the_message_names_the_whole_slo() -> None:
+    name = "time-to-first-token-of-paying-customers"
+    frame = pl.DataFrame({"t": [DAY, DAY + timedelta(hours=1)], "n": [100, 100], "bad": [5, 5]})
+    made = budget(Windows.from_frame(frame, time="t", roles={}, events={name: ("n", "bad")}))
+    title = plot(made).get_title(loc="left").replace("\n", " ")
+    assert title == f"The budget of {name} is overspent by 400%"
+
+
+def test_shades_are_where_alerts_fire() -> None:
+    rng = np.random.default_rng(0)
+    hours = 9 * 24
+    bad = rng.binomial(100, np.where(np.arange(hours) // 30 % 3 == 1, 0.2, 0.005))
+    frame = pl.DataFrame({"t": [DAY + timedelta(hours=h) for h in range(hours)], "n": [100] * hours, "bad": bad})
+    made = Windows.from_frame(frame, time="t", roles={}, events={"ttft": ("n", "bad")})
+    spans = timelines.alerting(budget(made), "ttft")
+    assert {which for which, _, _ in spans} == {"ticket"}
+    halves = pl.concat([frame, frame.with_columns(pl.col("t") + timedelta(minutes=30))])
+    made = Windows.from_frame(halves.sort("t"), time="t", roles={}, events={"ttft": ("n", "bad")})
+    spans = timelines.alerting(budget(made), "ttft")
+    assert {which for which, _, _ in spans} == {"page", "ticket"}
+    for end in (DAY + timedelta(minutes=30 * k) for k in range(1, 2 * hours, 7)):
+        fires = budget(made, as_of=end).alerts().filter("fires")["severity"].to_list()
+        shown = [which for which, start, stop in spans if start <= end < stop]
+        assert shown == ["page" if "page" in fires else "ticket"] * bool(fires)
+
+
+def test_names_at_the_ends_of_eight_lines_do_not_overlap() -> None:
+    hours, names = 24, [f"slo-{i}" for i in range(8)]
+    times = [DAY + timedelta(hours=hour) for hour in range(hours)]
+    counts = {f"{name}.bad": [(i % 3) // 2] * hours for i, name in enumerate(names)}
+    frame = pl.DataFrame({"t": times, "n": [100] * hours, **counts})
+    events = {name: ("n", f"{name}.bad") for name in names}
+    axes = plot(budget(Windows.from_frame(frame, time="t", roles={}, events=events)))
+    axes.figure.canvas.draw()  # type: ignore[attr-defined]
+    texts = [text for text in axes.texts if text.get_text() in names]
+    heights = sorted(axes.transData.transform((0, text.xyann[1]))[1] for text in texts)  # type: ignore[attr-defined]
+    assert len(heights) == 8
+    assert all(high - low > Text.get_window_extent(texts[0]).height for low, high in pairwise(heights))
 
 
 def test_coarse_timelines_keep_every_event() -> None:
@@ -219,7 +274,8 @@ def test_change_lanes_put_rare_changes_first() -> None:
         {"time": DAY + timedelta(hours=h), "variable": v, "after": a}
         for h, v, a in [(0, "x", 1), (1, "x", 2), (0, "y", 3)]
     ]
-    lanes = timelines.change_lanes([*rows, {"time": DAY, "variable": "y", "after": 4}])
+    lanes = timelines.change_lanes(pl.DataFrame([*rows, {"time": DAY, "variable": "y", "after": 4}]))
+    assert timelines.change_lanes(None) == []
     assert lanes == [("y", [(DAY, "3/4")]), ("x", [(DAY, "1"), (DAY + timedelta(hours=1), "2")])]
 
 

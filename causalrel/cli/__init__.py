@@ -11,7 +11,7 @@ import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
-from causalrel.cli.inputs import ask, graph_of, network_of, telemetry_of
+from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of
 from causalrel.cli.options import (
     Against,
     By,
@@ -105,11 +105,11 @@ def _top(
 
 
 @app.command()
-def read(data: Data, columns: ColumnMap = None, form: FormatOf = None, output: Output = None) -> None:
-    """Say what is in an export: rows, span, columns, missing values."""
-    from causalrel.telemetry.summary import summarise
+def read(data: Data, slo: Slo = None, columns: ColumnMap = None, form: FormatOf = None, output: Output = None) -> None:
+    """Say what is in an export: rows, span, gaps, repeats, columns, units, and which SLOs it can judge."""
+    from causalrel.contents import summarise
 
-    write(summarise(telemetry_of(data, columns)), form, output)
+    write(summarise(telemetry_of(data, columns), slo_sets(data, slo)), form, output)
 
 
 @app.command()

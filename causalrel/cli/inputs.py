@@ -13,6 +13,7 @@ from causalrel import display, errors, shipped
 if TYPE_CHECKING:
     from causalrel.graphs import Graph
     from causalrel.networks import Network
+    from causalrel.slos import SLO
     from causalrel.windows import Windows
 
 
@@ -75,6 +76,45 @@ def telemetry_of(data: str, columns: str | None) -> Any:
     return cr.read(data, columns=columns)
 
 
+def slo_sets(data: str, slo: str | None) -> dict[str, list[SLO]]:
+    """Load the SLOs that data are held against: those named, else those of a data set's card, else all that ship.
+
+    Parameters
+    ----------
+    data : str
+        A path or a name.
+    slo : str or None
+        OpenSLO file, or the name of a shipped one.
+
+    Returns
+    -------
+    dict of str to list of SLO
+        SLOs of each set, by its name.
+
+    Raises
+    ------
+    CausalrelError
+        When the document is missing or not usable.
+
+    Examples
+    --------
+    >>> list(slo_sets("llm-canary", None))
+    ['llm-chat']
+    """
+    named = slo or _card(data).get("slos")
+    return {Path(name).stem: list(cr.load_slos(name)) for name in ([named] if named else shipped.names("models/slos"))}
+
+
+def _card(data: str) -> dict[str, Any]:
+    """Return what the card of a shipped data set would ask of it; nothing for a path."""
+    if data not in shipped.names("datasets"):
+        return {}
+    from causalrel.telemetry.datasets import load_card
+
+    found: dict[str, Any] = load_card(data).get("report", {})
+    return found
+
+
 def ask(data: str, columns: str | None, slo: str | None, graph: str | None, every: str | None, by: str | None) -> Asked:
     """Read, load and window what the shared options name.
 
@@ -98,11 +138,7 @@ def ask(data: str, columns: str | None, slo: str | None, graph: str | None, ever
     >>> ask("llm-canary", None, None, "", None, None).graph.name
     'llm-serving'
     """
-    card: dict[str, Any] = {}
-    if data in shipped.names("datasets"):
-        from causalrel.telemetry.datasets import load_card
-
-        card = load_card(data).get("report", {})
+    card = _card(data)
     telemetry = telemetry_of(data, columns)
     slos = slo or card.get("slos")
     if slos is None:

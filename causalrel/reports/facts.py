@@ -117,7 +117,7 @@ def _budgets(windows: Windows, answers: Answers) -> dict[str, Any]:
         "Budgets left",
         [said],
         figure="budgets",
-        figure_says="Budget left over time, with every change event above and the burn of each window below",
+        figure_says="Budget left over time, shaded where alerts fire, above the burn of each window and all changes",
         tables=tables,
         failed=failed_checks(budget.burns),
     )

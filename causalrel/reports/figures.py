@@ -61,9 +61,10 @@ def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = 
     ----------
     x : Budget, Estimate, Graph, Network or Windows
         What to draw. An attribution becomes bars that add up, an effect a forest, a forecast or what-if a fan, a graph
-        (or a network's) layers from workload to outcome, a budget what is left over time, windows the bad share.
+        (or a network's) layers from workload to outcome, windows the bad share. A budget becomes what is left over
+        time, shaded where alerts of the SLO with the least left fire, above its burn and the change events.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure where not given.
+        Where to draw; a new figure where not given. A budget draws what is left alone on axes that are given.
 
     Returns
     -------
@@ -89,6 +90,8 @@ def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = 
         return ax
     figure = _shown_figure(_WIDTHS["wide"], inches)
     with _style():
+        if isinstance(x, Budget):
+            return _draw_budget(figure, x)
         made = figure.add_subplot()
         made.set_title(charts.wrapped(draw(made), 80), loc="left")
     return made
@@ -106,7 +109,7 @@ def svg(answer: Budget | Estimate | Graph, *, name: str, size: Size, **more: Any
     size : {"wide", "narrow"}
         For a page column or for a telephone.
     **more : object
-        Passed to the drawing: ``on``, ``during``, ``changes``.
+        Passed to the drawing: ``on``, ``during``.
 
     Returns
     -------
@@ -122,7 +125,8 @@ def svg(answer: Budget | Estimate | Graph, *, name: str, size: Size, **more: Any
     """
     with _style():
         if isinstance(answer, Budget):
-            figure = _budget_figure(answer, size, **more)
+            figure = _figure(_WIDTHS[size], sum(_budget_heights(answer)) + 0.5)
+            _draw_budget(figure, answer, wide=size == "wide", **more).set_title("", loc="left")
         else:
             draw, inches = _drawing(answer, wide=size == "wide", **more)
             figure = _figure(_WIDTHS[size], inches)
@@ -202,7 +206,7 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
     if isinstance(x, Windows):
         return lambda ax: timelines.bad_share(ax, x), 3.2
     if isinstance(x, Budget):
-        return lambda ax: timelines.budget_left(ax, x), 3.2
+        return lambda ax: timelines.budget_left(ax, x, on=timelines.worst_of(x)), sum(_budget_heights(x)) + 0.8
     if not isinstance(x, Estimate):
         raise errors.bad_question(
             f"plot cannot draw a {type(x).__name__}", "give a Budget, Estimate, Graph, Network or Windows"
@@ -217,30 +221,39 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
     return lambda ax: charts.effect(ax, x, wide=wide), charts.forest_height(len(rows))
 
 
-def _budget_figure(
+def _budget_heights(budget: Budget) -> list[float]:
+    """Return the heights in inches of what is left, of the burn, and of change events where there are any."""
+    lanes = timelines.change_lanes(budget.changes)
+    return [2.5, 1.9] + ([0.28 * len(lanes) + 0.15] if lanes else [])
+
+
+def _draw_budget(
+    figure: Figure,
     budget: Budget,
-    size: Size,
     *,
-    on: str,
+    on: str = "",
     during: tuple[datetime, datetime] | None = None,
-    changes: Sequence[dict[str, Any]] = (),
-) -> Figure:
-    """Stack change events, budget left and burn over one time axis."""
-    lanes = timelines.change_lanes(changes)
-    heights = [2.3, 2.0] if not lanes else [0.28 * len(lanes) + 0.15, 2.3, 2.0]
-    figure = _figure(_WIDTHS[size], sum(heights) + 0.5)
+    wide: bool = True,
+) -> Axes:
+    """Stack budget left, burn and change events over one time axis; return the first panel, its title the message."""
+    on = on or timelines.worst_of(budget)
+    heights, lanes = _budget_heights(budget), timelines.change_lanes(budget.changes)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    timelines.budget_left(panels[-2], budget, wide=size == "wide")
-    timelines.burn(panels[-1], budget, on=on)
-    panels[-1].set_xlim(budget.timeline["time"].min(), budget.as_of)
+    panels[0].set_title(charts.wrapped(timelines.budget_left(panels[0], budget, on=on, wide=wide), 80), loc="left")
+    timelines.burn(panels[1], budget, on=on)
+    panels[0].set_xlim(budget.timeline["time"].min(), budget.as_of)
     if lanes:
-        timelines.change_strip(panels[0], lanes, wide=size == "wide")
+        timelines.change_strip(panels[2], lanes, wide=wide)
+        panels[2].set_xlabel(panels[1].get_xlabel())
     for panel in panels:
         if during is not None:
             panel.axvspan(*during, color="#d9d9d9", alpha=0.5, linewidth=0, zorder=0)
+    for panel in panels[:2]:
+        timelines.mark_changes(panel, lanes)
     for panel in panels[:-1]:
         panel.set_xlabel("")
-    return figure
+    first: Axes = panels[0]
+    return first
 
 
 def _element(figure: Figure, name: str) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.budgets import Budget
+from causalrel.contents import Contents
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.provenance import rounded
@@ -196,6 +197,7 @@ def _facts(answer: Answer) -> dict[str, Any]:
     said = display.plain(repr(answer).splitlines()[0])
     questions: list[dict[str, Any]] = []
     notes: list[str] = []
+    says: list[str] = []
     if isinstance(answer, Budget | Estimate):
         burns = answer.burns if isinstance(answer, Budget) else answer
         failed = failed_checks(burns)
@@ -203,10 +205,13 @@ def _facts(answer: Answer) -> dict[str, Any]:
         notes = [f"Method: {burns.method}.", *(f"Assumption: {text}." for text in burns.assumptions)]
         said = _title(answer)
         tables = blocks.tables_of(answer)
+    elif isinstance(answer, Contents):
+        says, tables = answer.told, [_frame_table(caption, frame) for caption, frame in answer.frames().items()]
+        notes = list(answer.notes)
     else:
         tables = [_frame_table(getattr(answer, "caption", type(answer).__name__), answer.frame())]
     figure = "answer" if isinstance(answer, Budget | Estimate | Graph) else ""
-    section = make_section("answer", "", [], figure=figure, tables=tables, notes=notes)
+    section = make_section("answer", "", says, figure=figure, tables=tables, notes=notes)
     verdict = questions[0]["verdict"] if questions else ""
     return {"verdict": verdict, "title": said, "headline": "", "questions": questions, "sections": [section]}
 

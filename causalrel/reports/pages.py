@@ -88,7 +88,7 @@ def _figure(key: str, answer: Any, facts: Mapping[str, Any], size: Size) -> str:
     if isinstance(answer, Budget):
         more = {"on": facts.get("on") or answer.slos[0].name}
         if "during" in facts:
-            more |= {"during": tuple(facts["during"]), "changes": facts["changes"]}
+            more["during"] = tuple(facts["during"])
     return svg(answer, name=f"{key}-{size}", size=size, **more)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from causalrel import display
 from causalrel.budgets import Budget
+from causalrel.budgets.alerts import RULES, threshold_of
 from causalrel.estimates import Estimate
 from causalrel.reports import extracts
 from causalrel.reports.charts import COLOURS, INK, STYLES, safe
@@ -21,8 +22,14 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: Shades of alerts, from the lightest to the darkest.
+SEVERITIES = {"ticket": "#f5e6b3", "page": "#f0b69a"}
+
 _MOST_POINTS = 400
 _MOST_LANES = 6
+_FEW = 8
+#: Burn that spends a budget of 30 days in time, in 5 days and in 50 hours; the workbook pages at the last two.
+_BANDS = ((1.0, "1 on pace", "#f5e6b3"), (6.0, "6 page", "#f0b69a"), (14.4, "14.4 page", "#e08a63"))
 
 
 def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
@@ -79,49 +86,105 @@ def coarse(timeline: pl.DataFrame, slos: dict[str, float]) -> tuple[pl.DataFrame
     ), bin_width
 
 
-def budget_left(ax: Axes, budget: Budget, *, wide: bool = True) -> str:
-    """Draw the share of each SLO's budget that is left, over time."""
+def worst_of(budget: Budget) -> str:
+    """Return the SLO of whose budget the least is left."""
+    last = budget.timeline.drop_nulls("spent").group_by("slo", maintain_order=True).agg(pl.col("spent").last())
+    spent = dict(last.rows())
+    return max((slo.name for slo in budget.slos), key=lambda name: spent.get(name, -1.0))
+
+
+def alerting(budget: Budget, on: str) -> list[tuple[str, datetime, datetime]]:
+    """Return the spans in which a burn-rate alert of the workbook fires, by severity; a page hides a ticket.
+
+    Parameters
+    ----------
+    budget : Budget
+        Its timeline is what is looked at; a rule whose windows the timeline's do not fill is left out.
+    on : str
+        The SLO.
+
+    Returns
+    -------
+    list of (severity, start, end)
+        In order of time, UTC; each starts where the first window ends at whose end an alert fires.
+    """
+    slo = next(slo for slo in budget.slos if slo.name == on)
+    events = budget.timeline.filter(slo=on).select("time", pl.col("total", "bad").cast(pl.Float64)).sort("time")
+    severity = dict.fromkeys(events["time"], "")
+    for which, long, short, share in reversed(RULES):
+        if long >= slo.period or long % budget.width or short % budget.width:
+            continue
+        high = pl.col("bad").sum() > threshold_of(slo.period, long, share) * slo.allowed * pl.col("total").sum()
+        fires = [events.rolling("time", period=length).agg(high=high)["high"] for length in (long, short)]
+        severity |= dict.fromkeys(events["time"].filter(fires[0] & fires[1]), which)
+    spans: list[tuple[str, datetime, datetime]] = []
+    for time, which in severity.items():
+        start = time + budget.width
+        if spans and spans[-1][0] == which and spans[-1][2] == start:
+            spans[-1] = (which, spans[-1][1], start + budget.width)
+        elif which:
+            spans.append((which, start, start + budget.width))
+    return spans
+
+
+def budget_left(ax: Axes, budget: Budget, *, on: str, wide: bool = True) -> str:
+    """Draw the share of each SLO's budget that is left, over time, and when alerts of one of them fire."""
     allowed = {slo.name: slo.allowed for slo in budget.slos}
     frame, _ = coarse(budget.timeline, allowed)
-    worst: tuple[float, str] = (float("inf"), "")
     ends: list[tuple[float, str, str]] = []
     for name, colour, style in zip(allowed, COLOURS * 9, STYLES * 9, strict=False):
         mine = frame.filter((pl.col("slo") == name) & pl.col("spent").is_not_null())
         if mine.is_empty():
             continue
         left = (100 * (1 - mine["spent"])).to_numpy()
-        ax.plot(mine["time"].to_list(), left, color=colour, ls=style, lw=1.8, label=safe(name))
-        worst = min(worst, (float(left[-1]), name))
+        width = 2.6 if name == on and len(allowed) > 1 else 1.6
+        ax.plot(mine["time"].to_list(), left, color=colour, ls=style, lw=width, label=safe(name))
         ends.append((float(left[-1]), safe(name, 24 if wide else 12), colour))
     ax.axhline(0, color=INK, lw=1.2, ls=(0, (2, 2)))
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, -4), max(high, 104))
+    ax.margins(x=0.01)
     _end_labels(ax, ends)
+    _shade(ax, alerting(budget, on), safe(on, 20))
     ax.set_ylabel("budget left (%)")
     ax.set_xlabel("time (UTC)")
-    ax.margins(x=0.01)
-    if not worst[1]:
+    if not ends:
         return "No events to count"
-    if worst[0] < 0:
-        return f"The budget of {worst[1]} is overspent by {display.percent(-worst[0] / 100)}"
-    return f"{display.percent(worst[0] / 100)} of the budget of {worst[1]} is left"
+    least, worst = min(value for value, _, _ in ends), worst_of(budget)
+    if least < 0:
+        return f"The budget of {worst} is overspent by {display.percent(-least / 100)}"
+    return f"{display.percent(least / 100)} of the budget of {worst} is left"
+
+
+def _shade(ax: Axes, spans: Sequence[tuple[str, datetime, datetime]], name: str) -> None:
+    """Shade the spans in which alerts fire, pages darker than tickets."""
+    seen: dict[str, Any] = {}
+    for which, *ends in spans:
+        span: Any = ends
+        seen[which] = ax.axvspan(*span, color=SEVERITIES[which], alpha=0.45, linewidth=0, zorder=0)
+    if seen:
+        names = [which for which in SEVERITIES if which in seen]
+        shown = [f"{which} of {name}" for which in names]
+        ax.legend([seen[which] for which in names], shown, loc="lower left", frameon=False, fontsize=8, ncols=2)
 
 
 def burn(ax: Axes, budget: Budget, *, on: str) -> str:
-    """Draw the burn of one SLO in each window, with the alerting bands 1, 6 and 14.4."""
+    """Draw the burn of one SLO in each window, over bands that begin at 1, 6 and 14.4."""
     allowed = {slo.name: slo.allowed for slo in budget.slos}
     frame, width = coarse(budget.timeline, allowed)
     mine = frame.filter((pl.col("slo") == on) & pl.col("burn").is_not_null())
     times, values = mine["time"].to_list(), mine["burn"].to_numpy()
     if times:
         times, values = [*times, times[-1] + width], np.append(values, values[-1])
+    top = max(1.6, 1.12 * float(values.max())) if len(values) else 1.6
+    ends = [level for level, _, _ in _BANDS[1:]] + [top]
+    for (level, what, colour), end in zip(_BANDS, ends, strict=True):
+        if level < top:
+            ax.axhspan(level, min(end, top), color=colour, alpha=0.35, linewidth=0, zorder=0)
+            ax.axhline(level, color=INK, lw=0.6, ls=(0, (4, 2)))
+            _beside(ax, level, what, INK)
     ax.fill_between(times, 0, values, step="post", color=COLOURS[0], alpha=0.3, linewidth=0)
     ax.step(times, values, where="post", color=COLOURS[0], lw=1)
-    top = max(1.6, 1.12 * float(values.max())) if len(values) else 1.6
-    for level, what in ((1.0, "1 on pace"), (6.0, "6 ticket"), (14.4, "14.4 page")):
-        if level < top:
-            ax.axhline(level, color=INK, lw=0.8, ls=(0, (4, 2)))
-            _beside(ax, level, what, INK)
     ax.set_ylim(0, top)
     ax.set_ylabel(f"burn of {safe(on, 20)}\n(times budget rate,\nper {display.length(width)})")
     ax.set_xlabel("time (UTC)")
@@ -148,13 +211,20 @@ def bad_share(ax: Axes, windows: Windows) -> str:
     return f"Share of bad events: {', '.join(said)}" if said else "No events to count"
 
 
-def change_lanes(changes: Sequence[dict[str, Any]]) -> list[tuple[str, list[tuple[datetime, str]]]]:
+def change_lanes(changes: pl.DataFrame | None) -> list[tuple[str, list[tuple[datetime, str]]]]:
     """Sort change events into one lane a variable, the variables that changed least first, six at most."""
     lanes: dict[str, dict[datetime, set[str]]] = {}
-    for row in changes:
+    for row in changes.iter_rows(named=True) if changes is not None else ():
         lanes.setdefault(str(row["variable"]), {}).setdefault(row["time"], set()).add(str(row["after"]))
     order = sorted(lanes, key=lambda name: (len(lanes[name]), name))[:_MOST_LANES]
     return [(name, [(t, "/".join(sorted(after))) for t, after in sorted(lanes[name].items())]) for name in order]
+
+
+def mark_changes(ax: Axes, lanes: Sequence[tuple[str, list[tuple[datetime, str]]]]) -> None:
+    """Draw a thin line at each change of the variables that changed a few times only."""
+    times: Any = sorted({time for _, events in lanes if len(events) <= _FEW for time, _ in events})
+    for time in times:
+        ax.axvline(time, color=INK, lw=0.6, ls=(0, (1, 2)), zorder=1)
 
 
 def change_strip(ax: Axes, lanes: Sequence[tuple[str, list[tuple[datetime, str]]]], *, wide: bool = True) -> None:
@@ -179,13 +249,28 @@ def change_strip(ax: Axes, lanes: Sequence[tuple[str, list[tuple[datetime, str]]
 
 
 def _end_labels(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write names at the right ends of lines, pushed apart until none overlaps."""
+    """Write names at the right ends of lines, pushed apart until none overlaps, each led to its line."""
     low, high = ax.get_ylim()
     step = (high - low) * 0.09
-    at = -float("inf")
-    for value, name, colour in sorted(ends):
-        at = max(value, at + step)
-        _beside(ax, at, name, colour)
+    order = sorted(ends)
+    up, down = [value for value, _, _ in order], [value for value, _, _ in order]
+    for i in range(1, len(order)):
+        up[i] = max(up[i], up[i - 1] + step)
+        down[-1 - i] = min(down[-1 - i], down[-i] - step)
+    frame: Any = ("axes fraction", "data")
+    for (value, name, colour), above, below in zip(order, up, down, strict=True):
+        ax.annotate(
+            name,
+            (1, value),
+            (1.025, (above + below) / 2),
+            xycoords=frame,
+            textcoords=frame,
+            va="center",
+            color=colour,
+            fontsize=8.5,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
+        )
 
 
 def _beside(ax: Axes, y: float, text: str, colour: str) -> None:
