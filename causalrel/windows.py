@@ -12,6 +12,7 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
+from causalrel.notices import metric_notices, notices
 from causalrel.plans import plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
@@ -284,7 +285,8 @@ def window(
     Raises
     ------
     CausalrelError
-        When there are no requests, a column is absent, the windows are wider than the data, or a quantile is no share.
+        When there are no requests, a column is absent, the windows are wider than the data, a quantile is no share, a
+        category is an id, or one series tells two values at one time.
 
     Examples
     --------
@@ -305,9 +307,11 @@ def window(
     requests = tidy_requests(telemetry.requests, plan, every, notes)
     partial = partial_rollup(requests, plan)
     table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
+    notes += notices(telemetry, plan, partial, table)
     table = add_quantiles(table, requests, partial, plan, asked, notes)
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
+    notes += metric_notices(telemetry, samples, plan)
     if metrics:
         columns = ["unit", "t", *(metric.name for metric in metrics)]
         table = table.join(samples.select(columns), on=["unit", "t"], how="left", maintain_order="left")

@@ -11,7 +11,7 @@ import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
-from causalrel.cli.inputs import ask, graph_of, network_of, telemetry_of
+from causalrel.cli.inputs import ask, graph_of, network_of, telemetry_of, tell
 from causalrel.cli.options import (
     Against,
     By,
@@ -68,8 +68,14 @@ def main() -> int:
         return _say(_usage(fault))
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except Exception as fault:
+    except MemoryError:
+        return _say(errors.out_of_memory().message)
+    except OSError as fault:
         if debug:
+            raise
+        return _say(errors.refused_by_system(fault).message)
+    except BaseException as fault:
+        if debug or not (isinstance(fault, Exception) or type(fault).__name__ == "PanicException"):
             raise
         return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
     return code if isinstance(code, int) else 0
@@ -107,7 +113,9 @@ def read(data: Data, columns: ColumnMap = None, form: FormatOf = None, output: O
     """Say what is in an export: rows, span, columns, missing values."""
     from causalrel.telemetry.summary import summarise
 
-    write(summarise(telemetry_of(data, columns)), form, output)
+    telemetry = telemetry_of(data, columns)
+    tell(telemetry.notes)
+    write(summarise(telemetry), form, output)
 
 
 @app.command()

@@ -27,7 +27,7 @@ def drafted(folder: str | Path) -> Iterator[Path]:
     Raises
     ------
     CausalrelError
-        When the directory cannot be made or written.
+        When the directory cannot be made or written, or a link bears the name of a file.
 
     Examples
     --------
@@ -43,7 +43,13 @@ def drafted(folder: str | Path) -> Iterator[Path]:
         target.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".draft-") as draft:
             yield Path(draft)
-            for file in sorted(Path(draft).iterdir()):
+            files = sorted(Path(draft).iterdir())
+            for file in files:
+                if (target / file.name).is_symlink():
+                    raise errors.bad_question(
+                        f"cannot write '{target / file.name}': it is a link", "remove it, or name another directory"
+                    )
+            for file in files:
                 file.replace(target / file.name)
         made = False
     except OSError as fault:

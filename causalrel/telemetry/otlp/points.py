@@ -58,9 +58,9 @@ class Points:
     def _take(
         self, name: str, kind: str, data: wire.Data, where: tuple[str | None, str | None], apart: dict[str, str]
     ) -> None:
-        name = canonical_name(name)
+        given, name = name, canonical_name(name)
         if kind == "sum" and data.is_monotonic and not name.endswith(COUNTER_ENDINGS):
-            name = canonical_name(f"{name}_total")
+            given, name = f"{name}_total", canonical_name(f"{name}_total")
         grows = kind != "gauge" and kind != "summary" and data.aggregation_temporality in _DELTA
         for point in wire.items(data.data_points, _POINT, self.bad):
             self.counts["points"] += 1
@@ -78,7 +78,7 @@ class Points:
             texts = {**apart, **{key: text_of(value) for key, value in labels.items() if key}}
             for series, more, value in told:
                 metric = join_series(series, {**texts, **more})
-                self._samples.add(time // 1000, *where, metric, value, grows=grows)
+                self._samples.add(time // 1000, *where, metric, given != name, value, grows=grows)
 
     def tell(self, notes: list[str]) -> None:
         """Put down what was left out.
