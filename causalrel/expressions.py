@@ -280,7 +280,8 @@ def _is_constant(node: Any) -> bool:
 
 
 def _told(node: Any) -> str:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
+    kind = type(node).__name__
+    name = str(node.name)[:40] if kind == "Anonymous" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
     return f"'{name}'"
 
 

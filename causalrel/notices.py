@@ -11,6 +11,8 @@ import polars as pl
 from causalrel import display, errors, expressions
 from causalrel.plans import Plan, is_modal
 from causalrel.telemetry import Telemetry, collected
+from causalrel.telemetry.parts import tell
+from causalrel.telemetry.samples import is_blank
 from causalrel.telemetry.schema import TIME
 
 #: Variables that are shares; one above 1 is a percentage, or another quantity.
@@ -95,6 +97,7 @@ def metric_notices(telemetry: Telemetry, metrics: pl.DataFrame, plan: Plan) -> l
     >>> metric_notices(empty, pl.DataFrame({"kv_usage": [43.0]}), plan)
     ["'kv_usage' is a share from 0 to 1 and reaches 43; it may be a percentage"]
     """
+    notes: list[str] = []
     if telemetry.samples is not None:
         samples = telemetry.samples.filter(pl.col("value").is_not_null() & pl.col("time").is_not_null())
         names = [name for name, kind in samples.collect_schema().items() if name != "value" and not kind.is_nested()]
@@ -102,7 +105,10 @@ def metric_notices(telemetry: Telemetry, metrics: pl.DataFrame, plan: Plan) -> l
         twice = collected(told.filter(pl.struct(names).is_duplicated()).head(1), plan.source)
         if twice.height:
             raise errors.conflicting_samples(str(twice["metric"][0]), display.when(twice["time"][0]), plan.source)
-    return list(_shares(metrics))
+        blank = is_blank(pl.col("metric"), pl.col("value"))
+        count = collected(samples.select(blank.sum()), plan.source).item()
+        tell(notes, count, "sample", "was what DCGM writes for fields a GPU does not tell, and left out")
+    return [*notes, *_shares(metrics)]
 
 
 def _times(plan: Plan, table: pl.DataFrame) -> Iterator[str]:

@@ -161,10 +161,11 @@ class Samples:
         frame = _told_whole(
             _told_once(pl.concat(self._frames), notes, source).sort(_KEY, maintain_order=True), notes, source
         )
-        blank, odd = _blank(pl.col("metric"), pl.col("value")), ~pl.col("value").is_finite()
+        blank, odd = is_blank(pl.col("metric"), pl.col("value")), ~pl.col("value").is_finite()
         counts = frame.select(blank=blank.sum(), odd=(odd & ~blank).sum()).row(0)
         tell(notes, counts[0], "sample", "was what DCGM writes for fields a GPU does not tell, and made null")
         tell(notes, counts[1], "sample", "was not finite and made null")
+        _tell_falls(frame, notes)
         return frame.with_columns(pl.when(~(blank | odd)).then("value").alias("value"))
 
     def _settle(self) -> None:
@@ -207,7 +208,35 @@ def _told_whole(frame: pl.DataFrame, notes: list[str], source: str) -> pl.DataFr
     return frame.drop("grows").select(*_KEY, "value")
 
 
-def _blank(metric: pl.Expr, value: pl.Expr) -> pl.Expr:
+def _tell_falls(frame: pl.DataFrame, notes: list[str]) -> None:
+    """Say how often a counter fell by a little, which no restart makes it do."""
+    counters = frame.filter(pl.col("metric").str.contains(r"_(total|count|bucket)(\{|$)") & pl.col("value").is_finite())
+    fallen = pl.col("value").shift().over("node", "service", "metric")
+    count = counters.select(
+        (pl.col("value").is_between(0.5 * fallen, fallen, closed="left") & (fallen > 0)).sum()
+    ).item()
+    tell(notes, count, "sample", "of a counter is a little below the one before, though no counter falls but to zero")
+
+
+def is_blank(metric: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """Return whether a value is what DCGM writes for a field that a GPU does not tell.
+
+    Parameters
+    ----------
+    metric, value : polars.Expr
+        Columns of samples.
+
+    Returns
+    -------
+    polars.Expr
+        Truth values.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"metric": ["DCGM_FI_DEV_GPU_TEMP"] * 2, "value": [65.0, 2147483632.0]})
+    >>> frame.select(is_blank(pl.col("metric"), pl.col("value"))).to_series().to_list()
+    [False, True]
+    """
     size, name = value.abs(), metric.str.split("{").list.first()
     small, real, large = (size.is_between(*span) for span in _BLANKS)
     counts = pl.any_horizontal(name.str.ends_with(one) for one in COUNTER_ENDINGS) | name.str.contains("BYTES")

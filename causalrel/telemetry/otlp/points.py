@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from causalrel import errors
 from causalrel.telemetry.otlp import wire
 from causalrel.telemetry.otlp.names import COUNTER_ENDINGS, READ_ATTRIBUTES
 from causalrel.telemetry.parts import tell
@@ -112,6 +113,11 @@ def _histogram(name: str, point: wire.Point) -> Iterator[_Told]:
     if len(counts) > _MOST_BUCKETS or not fits or any(one is None or one < 0 for one in counts) or None in bounds:
         return
     totals = list(accumulate(one or 0 for one in counts))
+    told = wire.whole(point.count)
+    if totals and told is not None and told != totals[-1]:
+        raise errors.bad_data(
+            f"a point of '{name[:80]}' counts {told:,} events and {totals[-1]:,} in its buckets", "export it again"
+        )
     for bound, total in zip(bounds, totals, strict=False):
         yield f"{name}_bucket", {"le": number_text(bound or 0.0)}, float(total)
     yield from _whole(name, point, totals[-1] if totals else None)
