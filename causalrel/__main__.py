@@ -35,6 +35,7 @@ def _watched() -> int:
     """Run in a child, so that one which dies for want of memory is told in a sentence."""
     from causalrel import errors
 
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false")
     reader, writer = os.pipe()
     with tempfile.TemporaryFile() as said:
         child = os.fork()

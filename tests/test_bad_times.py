@@ -93,7 +93,8 @@ def test_case_046_rows_out_of_order(asker: Asker) -> None:
     frame = table({"ttft_s": [0.1, 2.0] * 100})
     frame.write_parquet(asker.folder / "a.parquet")
     frame.sample(fraction=1, shuffle=True, seed=3).write_parquet(asker.folder / "b.parquet")
-    assert asker.facts(asker.folder / "a.parquet") == asker.facts(asker.folder / "b.parquet")
+    said = [asker.budget(asker.folder / f"{name}.parquet") for name in "ab"]
+    assert said[0].out == said[1].out != ""
 
 
 def test_case_047_exact_copies_and_repeated_requests(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import polars as pl
 import pytest
 from bad_inputs import SLO, table
 
@@ -24,6 +23,8 @@ NAMES = ["caf\u00e9 \u0130stanbul", "plain"] * 100
 KILLED = (
     "import os, sys; os.fsync = lambda _: os.kill(os.getpid(), 9); from causalrel.cli import main; sys.exit(main())"
 )
+#: A limit on files would cut short what Python keeps of its own.
+ALWAYS = {"POLARS_MAX_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
 WRITE = "import sys, causalrel as cr\nfrom causalrel.telemetry.writers import write_telemetry\n"
 
 
@@ -49,7 +50,7 @@ def run(
     stdout: int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run Python in a process of its own."""
-    around = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "2", **(env or {})}
+    around = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **ALWAYS, **(env or {})}
     return subprocess.run(
         [sys.executable, *arguments], env=around, cwd=cwd, preexec_fn=limit, stdout=stdout, stderr=subprocess.PIPE,
         timeout=120, check=False,
@@ -101,6 +102,7 @@ def test_killed_while_writing_telemetry_leaves_the_old_files(data: Path) -> None
     assert cr.read(data).frame().height == 200
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_leaves_the_old_answer_or_the_new_one(data: Path) -> None:
     target = data / "out.json"
     target.write_text("old")
@@ -117,7 +119,7 @@ def test_killed_at_any_time_leaves_the_old_answer_or_the_new_one(data: Path) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_device(data: Path) -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         one_sentence(run(budget(data), stdout=full.fileno()), "cannot write to stdout: No space left on device")
     one_sentence(run(budget(data, "-o", "/dev/full")), "cannot write '/dev/full': it is a link or a device")
     assert not Path("/dev/full").is_file()
@@ -128,13 +130,13 @@ def test_a_limit_on_the_size_of_files(data: Path) -> None:
     made = run(budget(data, "-o", str(data / "out.json")), limit=small_files)
     one_sentence(made, "File too large; check the directory's rights and space")
     assert (data / "out.json").read_text() == "old"
-    for form in ("parquet", "otlp", "prometheus"):
-        script = WRITE + (
-            "try:\n    write_telemetry(cr.load_dataset('llm-canary'), sys.argv[1], form=sys.argv[2])\n"
-            "except cr.CausalrelError as fault:\n    sys.exit('SAID ' + fault.message)\n"
-        )
-        made = run(["-c", script, str(data / "made"), form], limit=small_files)
-        assert made.stderr.decode().startswith("SAID cannot write"), made.stderr.decode()
+    script = WRITE + (
+        "for form in ('parquet', 'otlp', 'prometheus'):\n"
+        "    try:\n        write_telemetry(cr.load_dataset('llm-canary'), sys.argv[1], form=form)\n"
+        "    except cr.CausalrelError as fault:\n        print(fault.message)\n"
+    )
+    made = run(["-c", script, str(data / "made")], limit=small_files)
+    assert made.stdout.decode().count("File too large") == 3, made.stderr.decode()
     assert sorted(path.name for path in data.iterdir()) == ["out.json", "requests.parquet", "slo.yaml"]
 
 
@@ -178,6 +180,7 @@ def test_a_limit_on_memory(data: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_limit_on_memory_that_is_enough_changes_nothing(data: Path) -> None:
     most = 16 << 30
     made = run(budget(data), limit=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)))
@@ -223,27 +226,15 @@ def test_two_runs_at_once_on_one_file(data: Path) -> None:
 
 
 PLACES = {
-    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "latin 1": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"},
-    "turkish": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"},
-    "samoa": {"TZ": "Pacific/Apia"},
-    "one thread": {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    "other hashes": {"PYTHONHASHSEED": "12345"},
+    "ascii, samoa": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TZ": "Pacific/Apia"},
+    "latin 1, other hashes": {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1", "PYTHONHASHSEED": "12345"},
+    "turkish, one thread": {"LC_ALL": "tr_TR.UTF-8", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"},
 }
 
 
 def test_identical_bytes_in_any_locale_zone_and_number_of_threads(data: Path) -> None:
-    for form in ("text", "json"):
-        asked = budget(data, "--by", "service", "--format", form)
-        usual = run(asked).stdout
-        assert usual
-        for place, env in PLACES.items():
-            made = run(asked, env=env)
-            assert made.stdout == usual, place
-
-
-def test_identical_bytes_in_any_order_of_rows(data: Path) -> None:
-    usual = run(budget(data, "--by", "service", "--format", "json")).stdout
-    frame = pl.read_parquet(data / "requests.parquet")
-    frame.sample(fraction=1, shuffle=True, seed=5).write_parquet(data / "requests.parquet", row_group_size=17)
-    assert run(budget(data, "--by", "service", "--format", "json")).stdout == usual
+    asked = budget(data, "--by", "service")
+    usual = run(asked).stdout
+    assert NAMES[0] in usual.decode()
+    for place, env in PLACES.items():
+        assert run(asked, env=env).stdout == usual, place

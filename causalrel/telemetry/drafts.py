@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from causalrel import errors
 
 
@@ -52,8 +54,8 @@ def drafted(folder: str | Path) -> Iterator[Path]:
             for file in files:
                 file.replace(target / file.name)
         made = False
-    except OSError as fault:
-        said = fault.strerror or type(fault).__name__
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        said = getattr(fault, "strerror", None) or str(fault).partition("\n")[0].rpartition(": ")[2][:120]
         raise errors.bad_question(f"cannot write '{folder}': {said}", "name a directory you may write") from None
     finally:
         if made and target.is_dir() and not any(target.iterdir()):
