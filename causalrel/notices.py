@@ -18,6 +18,9 @@ from causalrel.telemetry.schema import TIME
 #: Variables that are shares; one above 1 is a percentage, or another quantity.
 SHARES = ("fact_position", "judge_quality", "kv_fraction", "kv_usage", "node_up", "quality")
 
+#: Units that a budget can tell one by one in a minute and 2 GB.
+MOST_UNITS = 20_000
+
 _EARLIEST = 2000
 _SPARSE = 20
 _FEW_WINDOWS = 1000
@@ -50,7 +53,7 @@ def notices(telemetry: Telemetry, plan: Plan, partial: pl.DataFrame, table: pl.D
     Raises
     ------
     CausalrelError
-        When a category has nearly as many values as there are requests.
+        When a category has nearly as many values as there are requests, or there are too many units.
 
     Examples
     --------
@@ -64,6 +67,12 @@ def notices(telemetry: Telemetry, plan: Plan, partial: pl.DataFrame, table: pl.D
     >>> notices(made, plan, partial, finish_rollup(partial, plan, []))[0]
     "'model' holds 'A' and 'a', alike but for case, spaces or Unicode form; they count as two"
     """
+    units = table["unit"].n_unique()
+    if units > MOST_UNITS:
+        raise errors.over_limit(
+            f"by {', '.join(plan.by)} makes {units:,} units, more than {MOST_UNITS:,}",
+            "write a coarser by, such as tier",
+        )
     found = [*_times(plan, table), *_twins(plan, partial), *_missing(plan, partial)]
     return [*found, *_constants(plan, table), *_units(telemetry, plan, table), *_copies(telemetry, plan, partial)]
 
@@ -187,17 +196,20 @@ def _listed(names: list[str]) -> str:
 
 def _units(telemetry: Telemetry, plan: Plan, table: pl.DataFrame) -> Iterator[str]:
     """Say where a number and the data it is compared with are so far apart that their units may differ."""
-    asked = [(slo.name, *one) for slo in plan.slos if _one_sided(table, slo.name) for one in _thresholds(slo.where)]
+    bad = {slo.name: _bad_share(table, slo.name) for slo in plan.slos}
+    one_sided = [slo for slo in plan.slos if bad[slo.name] in (0, 1) and slo.where]
+    asked = [(slo.name, *one) for slo in one_sided for one in expressions.thresholds_of(slo.where)]
     names = sorted({column for _, column, _ in asked if plan.schema[column].is_numeric()})
     if names:
         positive = [pl.col(name).filter(pl.col(name).is_finite() & (pl.col(name) > 0)) for name in names]
-        ends = [one.min().name.suffix(":low") for one in positive] + [
-            one.max().name.suffix(":high") for one in positive
-        ]
+        ends = [end for one in positive for end in (one.min().name.suffix(":low"), one.max().name.suffix(":high"))]
         spans = collected(telemetry.requests.select(ends), plan.source).row(0, named=True)
         for slo, column, limit in asked:
             low, high = spans.get(f"{column}:low"), spans.get(f"{column}:high")
-            if low is not None and high is not None and (limit < low or limit >= _FAR * high):
+            if low is None or high is None or limit <= 0:
+                continue
+            far = limit * _FAR <= low or limit >= _FAR * high
+            if far or (bad[slo] == 1 and not low <= limit <= high):
                 yield (
                     f"SLO '{slo}' compares {column} with {limit:g}, and its values run from {low:.3g} to {high:.3g}; "
                     "check that both are in one unit"
@@ -205,13 +217,9 @@ def _units(telemetry: Telemetry, plan: Plan, table: pl.DataFrame) -> Iterator[st
     yield from _shares(table)
 
 
-def _one_sided(table: pl.DataFrame, slo: str) -> bool:
+def _bad_share(table: pl.DataFrame, slo: str) -> float | None:
     total, bad = table[f"{slo}.total"].sum(), table[f"{slo}.bad"].sum()
-    return bool(total) and bad in (0, total)
-
-
-def _thresholds(where: str) -> list[tuple[str, float]]:
-    return expressions.thresholds_of(where) if where else []
+    return bad / total if total else None
 
 
 def _shares(table: pl.DataFrame) -> Iterator[str]:

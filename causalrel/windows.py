@@ -286,7 +286,7 @@ def window(
     ------
     CausalrelError
         When there are no requests, a column is absent, the windows are wider than the data, a quantile is no share, a
-        category is an id, or one series tells two values at one time.
+        category is an id, there are too many units, or one series tells two values at one time.
 
     Examples
     --------

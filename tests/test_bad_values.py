@@ -96,7 +96,10 @@ def test_case_067_milliseconds_for_seconds(tmp_path: Path) -> None:
     )
     early = windows(table({}), tmp_path, lambda text: text.replace("ttft_s <= 1", "ttft_s <= 1000"))
     assert told(early.notes, "compares ttft_s with 1000, and its values run from 0.1 to 0.1")
-    assert not told(windows(table({"ttft_s": [0.1, 0.9] * 100}), tmp_path).notes, "check that both are")
+    for edit in (str, lambda text: text.replace("ttft_s <= 1", "ttft_s >= 0.05")):
+        healthy = windows(table({"ttft_s": [0.1, 0.9] * 100}), tmp_path, edit)
+        assert healthy.frame()["ttft.bad"].sum() == 0
+        assert not told(healthy.notes, "check that both are")
 
 
 @pytest.mark.parametrize(
@@ -157,11 +160,25 @@ def test_case_074_a_label_of_its_own_for_each_request_is_no_cause(asker: Asker) 
         cr.read(asker.folder / "a.parquet", columns=asker.put("map.yaml", mapped))
 
 
-def test_case_075_very_many_units(tmp_path: Path) -> None:
-    names = [f"u{at}" for at in range(20_000)]
-    made = windows(table({"tenant": names}, rows=20_000, step=0.01), tmp_path, by="tenant")
-    assert len(made.units) == 20_000
-    assert made.frame()["ttft.total"].sum() == 20_000
+def test_case_075_very_many_units_and_labels(tmp_path: Path) -> None:
+    rows = 60_000
+    names = [f"u{at % 30_000}" for at in range(rows)]
+    many = table({"tenant": names, "model": names}, rows=rows, step=0.01)
+    with pytest.raises(cr.CausalrelError, match="by tenant makes 30,000 units, more than 20,000; write a coarser by"):
+        windows(many, tmp_path, by="tenant")
+    made = windows(many, tmp_path)
+    assert made.frame()["ttft.total"].sum() == rows
+    few = [f"u{at % 20_000}" for at in range(rows)]
+    assert len(windows(many.with_columns(tenant=pl.Series(few)), tmp_path, by="tenant").units) == 20_000
+
+
+@pytest.mark.slow
+def test_case_075_a_million_labels(tmp_path: Path) -> None:
+    rows = 2_000_000
+    label = "u" + (pl.int_range(rows, eager=True) % 1_000_000).cast(pl.String)
+    time = (pl.int_range(rows, eager=True) * 1800 + S * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    frame = pl.DataFrame({"time": time, "model": label}).with_columns(ttft_s=pl.lit(0.1))
+    assert windows(frame, tmp_path, every="5m").frame()["ttft.total"].sum() == rows
 
 
 @pytest.mark.parametrize(
