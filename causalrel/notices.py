@@ -218,7 +218,7 @@ def _units(telemetry: Telemetry, plan: Plan, table: pl.DataFrame) -> Iterator[st
 
 
 def _bad_share(table: pl.DataFrame, slo: str) -> float | None:
-    total, bad = table[f"{slo}.total"].sum(), table[f"{slo}.bad"].sum()
+    total, bad = (float(table.select(pl.col(f"{slo}.{part}").sum()).item()) for part in ("total", "bad"))
     return bad / total if total else None
 
 
