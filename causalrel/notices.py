@@ -110,12 +110,13 @@ def metric_notices(telemetry: Telemetry, metrics: pl.DataFrame, plan: Plan) -> l
     if telemetry.samples is not None:
         samples = telemetry.samples.filter(pl.col("value").is_not_null() & pl.col("time").is_not_null())
         names = [name for name, kind in samples.collect_schema().items() if name != "value" and not kind.is_nested()]
-        told = samples.select(*names, "value").unique()
-        twice = collected(told.filter(pl.struct(names).is_duplicated()).head(1), plan.source)
+        spread = samples.group_by(names).agg(low=pl.col("value").min(), high=pl.col("value").max())
+        twice = collected(spread.filter(pl.col("low") != pl.col("high")).sort(names), plan.source)
         if twice.height:
             raise errors.conflicting_samples(str(twice["metric"][0]), display.when(twice["time"][0]), plan.source)
         blank = is_blank(pl.col("metric"), pl.col("value"))
-        count = collected(samples.select(blank.sum()), plan.source).item()
+        dcgm = samples.filter(pl.col("metric").str.starts_with("DCGM_"))
+        count = collected(dcgm.select(blank.sum()), plan.source).item()
         tell(notes, count, "sample", "was what DCGM writes for fields a GPU does not tell, and left out")
     return [*notes, *_shares(metrics)]
 

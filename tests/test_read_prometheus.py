@@ -281,7 +281,7 @@ def test_any_labels_read_back(
     folder = tmp_path_factory.mktemp("labels")
     path = put(folder, "a.prom", f"{SCRAPED}{join_series(name, labels)} {value!r}\n")
     found = samples(cr.read(path)).row(0, named=True)
-    node, service, metric = placed(name, labels)
+    node, service, metric, _renamed = placed(name, labels)
     assert (found["node"], found["service"], found["metric"]) == (node, service, metric)
     assert found["value"] == value
     told, rest = split_series(metric)
