@@ -81,6 +81,13 @@ def bad_data(what: str, todo: str) -> CausalrelError:
     return CausalrelError(f"{what}; {todo}", "data")
 
 
+def conflicting_samples(metric: str, when: str, source: object) -> CausalrelError:
+    return CausalrelError(
+        f"'{metric[:80]}' of '{source}' tells two values at {when}; export a label that tells the two series apart",
+        "data",
+    )
+
+
 def unknown_column(name: str, asked_by: str, known: Iterable[str]) -> CausalrelError:
     return CausalrelError(f"{asked_by} needs column '{name}', which the data lack{did_you_mean(name, known)}", "data")
 
@@ -112,6 +119,20 @@ def bad_question(what: str, todo: str) -> CausalrelError:
 
 def refused(what: str, why: str) -> CausalrelError:
     return CausalrelError(f"{what} is refused: {why}", "refused")
+
+
+def out_of_memory() -> CausalrelError:
+    return CausalrelError(
+        "the question needs more memory than this process may take; write wider windows, ask of a shorter span, "
+        "or raise the limit",
+        "resource",
+    )
+
+
+def refused_by_system(fault: OSError) -> CausalrelError:
+    about = f" for '{fault.filename}'" if fault.filename else ""
+    said = fault.strerror or type(fault).__name__
+    return CausalrelError(f"the system answered '{said}'{about}; make room or check the rights", "resource")
 
 
 def over_limit(what: str, todo: str) -> CausalrelError:

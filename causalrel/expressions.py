@@ -73,6 +73,35 @@ def columns_of(text: str) -> set[str]:
     return found
 
 
+def thresholds_of(text: str) -> list[tuple[str, float]]:
+    """Return the columns that an expression compares with numbers, and those numbers.
+
+    Parameters
+    ----------
+    text : str
+        An expression of the grammar.
+
+    Returns
+    -------
+    list of (str, float)
+        Column and number of each ``<``, ``<=``, ``>`` and ``>=``, in order.
+
+    Examples
+    --------
+    >>> thresholds_of("ttft_s <= 0.5 AND error IS NULL")
+    [('ttft_s', 0.5)]
+    """
+    from sqlglot import exp
+
+    found = _parse(text).find_all(exp.LT, exp.LTE, exp.GT, exp.GTE)
+    sides = [(node.this, node.expression) for node in found]
+    return [
+        (str(left.name), float(right.name))
+        for left, right in sides
+        if isinstance(left, exp.Column) and isinstance(right, exp.Literal) and not right.is_string
+    ]
+
+
 def upper_limit(text: str) -> tuple[str, float, bool] | None:
     """Return the column and the largest good value of an expression that is one upper limit.
 
@@ -301,7 +330,8 @@ def _is_constant(node: Any) -> bool:
 
 
 def _told(node: Any) -> str:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(node).__name__).lower()
+    kind = type(node).__name__
+    name = str(node.name)[:40] if kind == "Anonymous" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
     return f"'{name}'"
 
 

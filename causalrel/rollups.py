@@ -11,6 +11,7 @@ from causalrel import display, errors
 from causalrel.plans import Plan, is_modal, judged
 from causalrel.slos import SLO
 from causalrel.telemetry import Telemetry, collected
+from causalrel.telemetry.parts import accounted
 from causalrel.telemetry.schema import LOAD, METRIC_VARIABLES, REQUEST_VARIABLES, TIME
 from causalrel.variables import Variable
 
@@ -34,7 +35,7 @@ def tidy_requests(requests: pl.LazyFrame, plan: Plan, every: str, notes: list[st
     every : str
         Width of a window as it was written.
     notes : list of str
-        Takes what was left out.
+        Takes what became of each row.
 
     Returns
     -------
@@ -57,7 +58,8 @@ def tidy_requests(requests: pl.LazyFrame, plan: Plan, every: str, notes: list[st
     2
     """
     has_id = "request_id" in plan.schema
-    ids = pl.col("request_id").drop_nulls() if has_id else pl.lit(None).drop_nulls()
+    ids = pl.col("request_id").filter(pl.col("time").is_not_null()) if has_id else pl.lit(None)
+    ids = ids.drop_nulls()
     asked = requests.select(
         rows=pl.len(),
         timed=pl.col("time").count(),
@@ -73,13 +75,10 @@ def tidy_requests(requests: pl.LazyFrame, plan: Plan, every: str, notes: list[st
         raise errors.bad_question(
             f"every '{every}' is longer than the data, which run for {run}", "write a shorter window"
         )
+    notes.append(accounted(seen["rows"], seen["rows"] - seen["timed"], seen["repeated"]))
     if seen["timed"] < seen["rows"]:
-        notes.append(f"{seen['rows'] - seen['timed']:,} of {seen['rows']:,} requests have no time and were left out")
         requests = requests.filter(pl.col("time").is_not_null())
     if seen["repeated"]:
-        notes.append(
-            f"{seen['repeated']:,} of {seen['rows']:,} requests repeat an earlier request_id and were left out"
-        )
         requests = _first_of_each(requests, plan)
     return requests
 

@@ -14,6 +14,7 @@ from causalrel.changes import tell_inseparable
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.histograms import count_histograms, has_histograms
+from causalrel.notices import metric_notices, notices
 from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
@@ -289,7 +290,8 @@ def window(
     Raises
     ------
     CausalrelError
-        When there are no requests, a column is absent, the windows are wider than the data, or a quantile is no share.
+        When there are no requests, a column is absent, the windows are wider than the data, a quantile is no share, a
+        category is an id, there are too many units, or one series tells two values at one time.
 
     Examples
     --------
@@ -313,6 +315,7 @@ def window(
     requests = tidy_requests(telemetry.requests, plan, every, notes)
     partial = partial_rollup(requests, plan)
     table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
+    notes += notices(telemetry, plan, partial, table)
     table = add_quantiles(table, requests, partial, plan, asked, notes)
     return _assembled(telemetry, plan, table, (LOAD, *plan.variables, *(one.variable for one in asked)), notes)
 
@@ -332,6 +335,7 @@ def _assembled(
     """Join what was sampled, bring changes along, and make windows of it."""
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
+    notes += metric_notices(telemetry, samples, plan)
     if metrics:
         columns = ["unit", "t", *(metric.name for metric in metrics)]
         table = table.join(samples.select(columns), on=["unit", "t"], how="left", maintain_order="left")

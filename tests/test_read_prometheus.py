@@ -78,10 +78,10 @@ def test_microseconds_and_awkward_numbers_survive(tmp_path: Path) -> None:
 
 def test_where_a_series_belongs() -> None:
     labels = {"instance": "n1:8000", "job": "vllm", "model_name": "m", "engine": "0", "empty": ""}
-    assert placed("up", labels) == ("n1:8000", "vllm", 'up{engine="0",model_name="m"}')
-    assert placed("up", {"node": "a", "instance": "b", "service": "s"}) == ("a", "s", 'up{instance="b"}')
+    assert placed("up", labels) == ("n1:8000", "vllm", 'up{engine="0",model_name="m"}', False)
+    assert placed("up", {"node": "a", "instance": "b", "service": "s"}) == ("a", "s", 'up{instance="b"}', False)
     assert placed("DCGM_FI_DEV_GPU_TEMP", {"Hostname": "h"})[0] == "h"
-    assert placed("sglang:num_running_reqs", {"model_name": "m"}) == (None, "m", "vllm:num_requests_running")
+    assert placed("sglang:num_running_reqs", {"model_name": "m"}) == (None, "m", "vllm:num_requests_running", True)
 
 
 def test_old_and_foreign_names_become_canonical() -> None:
@@ -207,12 +207,16 @@ def test_blanks_of_dcgm_become_null(tmp_path: Path) -> None:
 
 
 def test_samples_told_twice(tmp_path: Path) -> None:
-    got = cr.read(put(tmp_path, "a.prom", SCRAPED + "up 1\nup 1\nup 0\n"))
+    got = cr.read(put(tmp_path, "a.prom", SCRAPED + "up 1\nup 1\n"))
     assert samples(got)["value"].to_list() == [1.0]
-    assert set(got.notes) == {
-        "1 sample was told twice; the first was kept",
-        "1 sample was told again with another value; the first was kept",
-    }
+    assert got.notes == ("1 sample was told twice; the first was kept",)
+
+
+def test_a_name_and_its_older_one_in_one_scrape(tmp_path: Path) -> None:
+    told = "vllm:gpu_cache_usage_perc 0.25\nvllm:kv_cache_usage_perc 0.5\n"
+    got = cr.read(put(tmp_path, "a.prom", SCRAPED + told))
+    assert samples(got)["value"].to_list() == [0.5]
+    assert got.notes == ("1 sample was told again under an older name and left out",)
 
 
 def test_many_series(tmp_path: Path) -> None:
@@ -277,7 +281,7 @@ def test_any_labels_read_back(
     folder = tmp_path_factory.mktemp("labels")
     path = put(folder, "a.prom", f"{SCRAPED}{join_series(name, labels)} {value!r}\n")
     found = samples(cr.read(path)).row(0, named=True)
-    node, service, metric = placed(name, labels)
+    node, service, metric, _renamed = placed(name, labels)
     assert (found["node"], found["service"], found["metric"]) == (node, service, metric)
     assert found["value"] == value
     told, rest = split_series(metric)

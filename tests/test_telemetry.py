@@ -126,9 +126,11 @@ def test_bad_text(tmp_path: Path) -> None:
     refused(put(tmp_path, "d.csv", "time,,a\n1,2,3\n"), "column 2 has no name")
     refused(put(tmp_path, "e.csv", "time,a\n1770768000,2\n1770768000\n"), "line 3 has 1 fields where the header has 2")
     refused(put(tmp_path, "f.csv", "time,a\n1770768000,2,3\n"), "line 2 has 3 fields")
-    refused(put(tmp_path, "g.jsonl", '{"time": 1770768000}\nnope\n{"time": 1770768001}\n'), "it is damaged")
-    refused(put(tmp_path, "h.jsonl", "[1]\n[2]\n"), "it is damaged")
-    refused(put(tmp_path, "i.jsonl", '{"time": ' + "[" * 3000 + "]" * 3000 + "}\n"), "damaged|empty|no rows|holds")
+    refused(put(tmp_path, "g.jsonl", '{"time": 1770768000}\nnope\n{"time": 1770768001}\n'), "line 2 is not whole JSON")
+    refused(put(tmp_path, "h.jsonl", "[1]\n[2]\n"), "line 1 is no JSON object")
+    refused(
+        put(tmp_path, "i.jsonl", '{"time": ' + "[" * 3000 + "]" * 3000 + "}\n"), "line 1 is nested more than 32 deep"
+    )
 
 
 def test_text_that_reads_on(tmp_path: Path) -> None:

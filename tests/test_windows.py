@@ -41,7 +41,9 @@ def test_a_failed_request_without_latency_is_bad_and_a_served_one_is_unknown() -
     assert made.frame()["up.total"].to_list() == [3, 1]
     assert made.frame()["up.bad"].to_list() == [1, 0]
     assert made.notes == (
+        "4 requests read: 4 used",
         "SLO 'ttft' could not judge 1 of 4 requests, a column it needs being empty, and did not count them",
+        "of 4 requests 2 have no ttft_s; means and quantiles are of the rest, often the served ones",
     )
 
 
@@ -120,7 +122,7 @@ def test_repeated_request_ids_count_once_in_any_order() -> None:
     assert made.frame().equals(turned.frame())
     assert made.frame()["ttft.total"].to_list() == [2, 2]
     assert made.frame()["ttft.bad"].to_list() == [1, 0]
-    assert made.notes == ("1 of 5 requests repeat an earlier request_id and were left out",)
+    assert made.notes == ("5 requests read: 4 used, 1 repeat an earlier request_id",)
 
 
 def test_units_of_several_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,9 @@ def main() -> int:
     int
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
@@ -70,8 +74,14 @@ def main() -> int:
         return _say(_usage(fault))
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except Exception as fault:
+    except MemoryError:
+        return _say(errors.out_of_memory().message)
+    except OSError as fault:
         if debug:
+            raise
+        return _say(errors.refused_by_system(fault).message)
+    except BaseException as fault:
+        if debug or not (isinstance(fault, Exception) or type(fault).__name__ == "PanicException"):
             raise
         return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
     return code if isinstance(code, int) else 0

@@ -71,6 +71,8 @@ def telemetry_of(data: str, columns: str | None) -> Any:
     """
     if data in shipped.names("datasets"):
         return cr.load_dataset(data)
+    if data == "-":
+        raise errors.unreadable(data, "stdin is not read", "write the export to a file and name it")
     if not Path(data).exists() and "/" not in data and "." not in data:
         raise errors.unknown_data(data, shipped.names("datasets"))
     return cr.read(data, columns=columns)
@@ -115,6 +117,18 @@ def _card(data: str) -> dict[str, Any]:
     return found
 
 
+def tell(notes: tuple[str, ...]) -> None:
+    """Write notes to stderr, one a line.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        One sentence each.
+    """
+    for note in notes:
+        sys.stderr.write(f"note: {display.plain(note)}\n")
+
+
 def ask(data: str, columns: str | None, slo: str | None, graph: str | None, every: str | None, by: str | None) -> Asked:
     """Read, load and window what the shared options name.
 
@@ -145,8 +159,7 @@ def ask(data: str, columns: str | None, slo: str | None, graph: str | None, ever
         raise errors.bad_question("no SLO was named", "write --slo FILE, or the name of a shipped one")
     units = by.split(",") if by else card.get("by", "service")
     windows = cr.window(telemetry, cr.load_slos(slos), every=every or card.get("every", "5m"), by=units)
-    for note in windows.notes:
-        sys.stderr.write(f"note: {display.plain(note)}\n")
+    tell(windows.notes)
     named = graph or (card.get("graph") if graph is not None else None)
     if graph == "" and named is None:
         raise errors.bad_question("no graph was named", "write --graph FILE, or the name of a shipped one")

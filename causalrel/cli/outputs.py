@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from causalrel import display
+from causalrel import display, errors
 from causalrel.cli.options import Format
 
 if TYPE_CHECKING:
@@ -73,12 +73,20 @@ def write_text(text: str, output: Path | None) -> None:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             raise typer.Exit(_CLOSED_PIPE) from None
+        except OSError as fault:
+            _forget_stdout()
+            raise errors.bad_question(f"cannot write to stdout: {fault.strerror}", "make room, or use -o") from None
         return
     from causalrel.reports.outputs import save_text
 
     save_text(text, output)
+
+
+def _forget_stdout() -> None:
+    """Let what is still waiting go nowhere, so that leaving does not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

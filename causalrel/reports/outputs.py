@@ -131,6 +131,8 @@ def save_text(text: str, path: str | Path) -> None:
         raise errors.bad_question(f"cannot write '{target}': there is no directory '{target.parent}'", "make it first")
     if target.is_dir():
         raise errors.bad_question(f"cannot write '{target}': it is a directory", "name a file in it")
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise errors.bad_question(f"cannot write '{target}': it is a link or a device", "name a plain file")
     data = text.encode("utf-8")
     made = ""
     try:

@@ -283,7 +283,9 @@ def _clock(windows: Sequence[TimeWindow], found: list[str]) -> dict[str, Any]:
         return {"period": period}
     start, zone = only.calendar.start_time, only.calendar.time_zone
     try:
-        datetime.strptime(start, "%Y-%m-%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+        local = datetime.strptime(start, "%Y-%m-%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+        if local.utcoffset() != local.replace(fold=1).utcoffset():
+            found.append(f"calendar startTime '{start}' is skipped or comes twice in {zone}; take another hour")
     except ValueError:
         found.append(f"calendar startTime '{start}' must be YYYY-MM-DD HH:MM:SS and timeZone '{zone}' an IANA name")
     except (KeyError, OSError):

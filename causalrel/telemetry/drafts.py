@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
+
 from causalrel import errors
 
 
@@ -27,7 +29,7 @@ def drafted(folder: str | Path) -> Iterator[Path]:
     Raises
     ------
     CausalrelError
-        When the directory cannot be made or written.
+        When the directory cannot be made or written, or a link bears the name of a file.
 
     Examples
     --------
@@ -43,11 +45,17 @@ def drafted(folder: str | Path) -> Iterator[Path]:
         target.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".draft-") as draft:
             yield Path(draft)
-            for file in sorted(Path(draft).iterdir()):
+            files = sorted(Path(draft).iterdir())
+            for file in files:
+                if (target / file.name).is_symlink():
+                    raise errors.bad_question(
+                        f"cannot write '{target / file.name}': it is a link", "remove it, or name another directory"
+                    )
+            for file in files:
                 file.replace(target / file.name)
         made = False
-    except OSError as fault:
-        said = fault.strerror or type(fault).__name__
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        said = getattr(fault, "strerror", None) or str(fault).partition("\n")[0].rpartition(": ")[2][:120]
         raise errors.bad_question(f"cannot write '{folder}': {said}", "name a directory you may write") from None
     finally:
         if made and target.is_dir() and not any(target.iterdir()):

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from causalrel import errors
+
+#: Share of a column that may be impossible before the export is refused.
+WRONG_SHARE = 0.01
+
 #: Columns of requests that are never below zero and never endless.
 MEASURED = ("prompt_tokens", "output_tokens", "cached_tokens", "queue_s", "ttft_s", "tpot_s", "e2e_s")
 
@@ -53,21 +58,56 @@ def measured(frame: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     polars.DataFrame
         The same rows.
 
+    Raises
+    ------
+    CausalrelError
+        When more than 1 % of a column is so, as clocks that disagree make it.
+
     Examples
     --------
     >>> said = []
-    >>> measured(pl.DataFrame({"prompt_tokens": [5, -1]}), said)["prompt_tokens"].to_list(), said
-    ([5, None], ["1 'prompt_tokens' below zero or not finite was made null"])
+    >>> measured(pl.DataFrame({"prompt_tokens": [5] * 99 + [-1]}), said)["prompt_tokens"].null_count(), said
+    (1, ["1 'prompt_tokens' below zero or not finite was made null"])
     """
     for name in MEASURED:
         if name in frame.columns and frame.schema[name].is_numeric():
             column = pl.col(name)
             wrong = (column < 0) | ~column.is_finite()
-            count = frame.select(wrong.sum()).item()
+            count, told = frame.select(wrong.sum(), column.count().alias("told")).row(0)
+            if count > WRONG_SHARE * told:
+                raise errors.bad_data(
+                    f"{count:,} of {told:,} values of '{name}' are below zero or not finite",
+                    "check the clocks and units of the export",
+                )
             if count:
                 frame = frame.with_columns(pl.when(~wrong).then(column).alias(name))
                 tell(notes, count, f"'{name}'", "below zero or not finite was made null")
     return frame
+
+
+def accounted(rows: int, untimed: int, repeated: int) -> str:
+    """Say what became of every request that was read.
+
+    Parameters
+    ----------
+    rows : int
+        How many were read.
+    untimed, repeated : int
+        How many of them have no time, or repeat the request_id of another one that has.
+
+    Returns
+    -------
+    str
+        One sentence, in which the parts add up to the whole.
+
+    Examples
+    --------
+    >>> accounted(10_000, 30, 100)
+    '10,000 requests read: 9,870 used, 100 repeat an earlier request_id, 30 have no time'
+    """
+    said = [f"{rows:,} requests read: {rows - untimed - repeated:,} used"]
+    said += [f"{repeated:,} repeat an earlier request_id"] if repeated else []
+    return ", ".join([*said, *([f"{untimed:,} have no time"] if untimed else [])])
 
 
 def tell(notes: list[str], count: int, one: str, what: str) -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from causalrel import errors
+from causalrel import display, errors
 from causalrel.telemetry.otlp.names import COUNTER_ENDINGS
 from causalrel.telemetry.parts import tell
 from causalrel.telemetry.schema import SAMPLES
@@ -73,7 +73,7 @@ def canonical_name(name: str) -> str:
     return ALIASES[stem] + name[len(stem) :] if stem in ALIASES and stem != name else name
 
 
-def placed(name: str, labels: Mapping[str, str]) -> tuple[str | None, str | None, str]:
+def placed(name: str, labels: Mapping[str, str]) -> tuple[str | None, str | None, str, bool]:
     """Return node, service and metric of a series as Prometheus labels it.
 
     Parameters
@@ -89,16 +89,19 @@ def placed(name: str, labels: Mapping[str, str]) -> tuple[str | None, str | None
         The first label each that tells it.
     metric : str
         Canonical name and the other labels.
+    renamed : bool
+        Whether the server calls it otherwise.
 
     Examples
     --------
     >>> placed("vllm:gpu_cache_usage_perc", {"instance": "n1:8000", "job": "chat", "engine": "0"})
-    ('n1:8000', 'chat', 'vllm:kv_cache_usage_perc{engine="0"}')
+    ('n1:8000', 'chat', 'vllm:kv_cache_usage_perc{engine="0"}', True)
     """
     rest = {key: value for key, value in labels.items() if value}
     node = next((rest.pop(key) for key in NODE_LABELS if key in rest), None)
     service = next((rest.pop(key) for key in SERVICE_LABELS if key in rest), None)
-    return node, service, join_series(canonical_name(name), rest)
+    canonical = canonical_name(name)
+    return node, service, join_series(canonical, rest), canonical != name
 
 
 class Samples:
@@ -107,20 +110,28 @@ class Samples:
     Examples
     --------
     >>> samples = Samples()
-    >>> samples.add(1_000_000, None, "chat", "up", 1.0)
+    >>> samples.add(1_000_000, None, "chat", "up", False, 1.0)
     >>> samples.frame([], "memory").columns
     ['time', 'node', 'service', 'metric', 'value']
     """
 
     def __init__(self) -> None:
         self._frames: list[pl.DataFrame] = []
-        self._waiting: list[tuple[int, str | None, str | None, str, float, bool]] = []
+        self._waiting: list[tuple[int, str | None, str | None, str, bool, float, bool]] = []
 
     def add(
-        self, micros: int, node: str | None, service: str | None, metric: str, value: float, *, grows: bool = False
+        self,
+        micros: int,
+        node: str | None,
+        service: str | None,
+        metric: str,
+        renamed: bool,
+        value: float,
+        *,
+        grows: bool = False,
     ) -> None:
-        """Take one sample; ``grows`` says that its value is what came since the one before."""
-        self._waiting.append((micros, node, service, metric, value, grows))
+        """Take one sample of what :func:`placed` tells; ``grows`` says that its value is what came since the last."""
+        self._waiting.append((micros, node, service, metric, renamed, value, grows))
         if len(self._waiting) >= 1 << 16:
             self._settle()
 
@@ -142,29 +153,42 @@ class Samples:
         Raises
         ------
         CausalrelError
-            When a series is told both in increments and in totals.
+            When a series tells two values at one time, or is told both in increments and in totals.
         """
         self._settle()
         if not self._frames:
             return None
-        whole = pl.concat(self._frames)
-        single = whole.unique(maintain_order=True)
-        once = single.unique(_KEY, keep="first", maintain_order=True)
-        tell(notes, whole.height - single.height, "sample", "was told twice; the first was kept")
-        tell(notes, single.height - once.height, "sample", "was told again with another value; the first was kept")
-        frame = _told_whole(once.sort(_KEY, maintain_order=True), notes, source)
-        blank, odd = _blank(pl.col("metric"), pl.col("value")), ~pl.col("value").is_finite()
+        frame = _told_whole(
+            _told_once(pl.concat(self._frames), notes, source).sort(_KEY, maintain_order=True), notes, source
+        )
+        blank, odd = is_blank(pl.col("metric"), pl.col("value")), ~pl.col("value").is_finite()
         counts = frame.select(blank=blank.sum(), odd=(odd & ~blank).sum()).row(0)
         tell(notes, counts[0], "sample", "was what DCGM writes for fields a GPU does not tell, and made null")
         tell(notes, counts[1], "sample", "was not finite and made null")
+        _tell_falls(frame, notes)
         return frame.with_columns(pl.when(~(blank | odd)).then("value").alias("value"))
 
     def _settle(self) -> None:
         if self._waiting:
-            schema = {"time": pl.Int64, **{name: SAMPLES[name] for name in _KEY[1:]}, "value": pl.Float64}
-            made = pl.DataFrame(self._waiting, schema={**schema, "grows": pl.Boolean}, orient="row")
+            schema = {"time": pl.Int64, **{name: SAMPLES[name] for name in _KEY[1:]}, "renamed": pl.Boolean}
+            schema |= {"value": pl.Float64, "grows": pl.Boolean}
+            made = pl.DataFrame(self._waiting, schema=schema, orient="row")
             self._frames.append(made.with_columns(pl.col("time").cast(SAMPLES["time"])))
             self._waiting = []
+
+
+def _told_once(frame: pl.DataFrame, notes: list[str], source: str) -> pl.DataFrame:
+    """Drop what is told twice, or again under an older name; refuse two values of one series at one time."""
+    single = frame.sort("renamed", maintain_order=True).unique(pl.exclude("renamed"), keep="first", maintain_order=True)
+    tell(notes, frame.height - single.height, "sample", "was told twice; the first was kept")
+    told, older = single.filter(~pl.col("renamed")), single.filter("renamed")
+    new = older.join(told, on=_KEY, how="anti", nulls_equal=True, maintain_order="left")
+    tell(notes, older.height - new.height, "sample", "was told again under an older name and left out")
+    once = pl.concat([told, new]).drop("renamed")
+    twice = once.filter(pl.struct(_KEY).is_duplicated()).sort(_KEY)
+    if twice.height:
+        raise errors.conflicting_samples(twice["metric"][0], display.when(twice["time"][0]), source)
+    return once
 
 
 def _told_whole(frame: pl.DataFrame, notes: list[str], source: str) -> pl.DataFrame:
@@ -184,7 +208,35 @@ def _told_whole(frame: pl.DataFrame, notes: list[str], source: str) -> pl.DataFr
     return frame.drop("grows").select(*_KEY, "value")
 
 
-def _blank(metric: pl.Expr, value: pl.Expr) -> pl.Expr:
+def _tell_falls(frame: pl.DataFrame, notes: list[str]) -> None:
+    """Say how often a counter fell by a little, which no restart makes it do."""
+    counters = frame.filter(pl.col("metric").str.contains(r"_(total|count|bucket)(\{|$)") & pl.col("value").is_finite())
+    fallen = pl.col("value").shift().over("node", "service", "metric")
+    count = counters.select(
+        (pl.col("value").is_between(0.5 * fallen, fallen, closed="left") & (fallen > 0)).sum()
+    ).item()
+    tell(notes, count, "sample", "of a counter is a little below the one before, though no counter falls but to zero")
+
+
+def is_blank(metric: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """Return whether a value is what DCGM writes for a field that a GPU does not tell.
+
+    Parameters
+    ----------
+    metric, value : polars.Expr
+        Columns of samples.
+
+    Returns
+    -------
+    polars.Expr
+        Truth values.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"metric": ["DCGM_FI_DEV_GPU_TEMP"] * 2, "value": [65.0, 2147483632.0]})
+    >>> frame.select(is_blank(pl.col("metric"), pl.col("value"))).to_series().to_list()
+    [False, True]
+    """
     size, name = value.abs(), metric.str.split("{").list.first()
     small, real, large = (size.is_between(*span) for span in _BLANKS)
     counts = pl.any_horizontal(name.str.ends_with(one) for one in COUNTER_ENDINGS) | name.str.contains("BYTES")

@@ -14,8 +14,11 @@ from causalrel import errors
 #: Endings that say a file is packed; what it holds is told by its first bytes.
 PACKED_ENDINGS = (".gz", ".zst")
 
-#: Bytes that text may unpack to.
+#: Bytes that text may unpack to, and how many times its packed size they may be where they are many.
 MAX_BYTES = 8 << 30
+MAX_RATIO = 100
+
+_FEW_BYTES = 64 << 20
 
 _MAGIC = {
     b"PAR1": "Parquet",
@@ -181,20 +184,24 @@ def byte_lines(path: Path) -> Iterator[bytes]:
     Raises
     ------
     CausalrelError
-        When it cannot be read, or unpacks to more than ``MAX_BYTES``.
+        When it cannot be read, or unpacks to more than ``MAX_BYTES`` or far more than it is packed.
 
     Examples
     --------
     >>> next(byte_lines(Path(__file__)))[:3]
     b'\"\"\"'
     """
-    room = MAX_BYTES
+    packed = magic_of(head_of(path)) is not None
+    most = min(MAX_BYTES, max(_FEW_BYTES, MAX_RATIO * path.stat().st_size)) if packed else MAX_BYTES
+    room = most
     with unpacked(path) as file:
         first = True
         while line := file.readline(room + 1):
             room -= len(line)
             if room < 0:
-                raise errors.over_limit(f"'{path}' holds more than {MAX_BYTES >> 30} GiB of text", "split the export")
+                shown = f"{most / (1 << 20):,.0f} MiB of text"
+                more = f", over {MAX_RATIO} times its packed size" if most < MAX_BYTES else ""
+                raise errors.over_limit(f"'{path}' holds more than {shown}{more}", "unpack it or split the export")
             yield line.removeprefix(_BOM) if first else line
             first = False
 

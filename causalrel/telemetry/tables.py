@@ -25,6 +25,10 @@ _NEEDED: dict[str, tuple[_Wanted, tuple[str, ...]]] = {
     "samples": (SAMPLES, ("time", "metric", "value")),
     "changes": ({**IDENTITY, **CHANGES}, ("time", "variable", "after")),
 }
+_WIDE = (pl.UInt64, pl.Int128, pl.UInt128)
+_TRUTHS = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
+#: What a column of errors says of a request that was served.
+_SERVED = ["", "0", "false", "False", "FALSE"]
 _NAIVE = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 
 
@@ -128,7 +132,7 @@ def _widened(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Return whole numbers of 64 bits, floats of 64 bits and categories as text, so arithmetic cannot overflow."""
     made = []
     for name, kind in frame.collect_schema().items():
-        if kind.is_integer() and kind not in (pl.Int64, pl.UInt64, pl.Int128):
+        if kind.is_integer() and kind not in (pl.Int64, *_WIDE):
             made.append(pl.col(name).cast(pl.Int64))
         elif kind == pl.Float32:
             made.append(pl.col(name).cast(pl.Float64))
@@ -150,15 +154,19 @@ def _canonical(
     for name, kind in schema.items():
         if name in wanted:
             cast = _CASTS[str(wanted[name])](frame, name, kind, source, notes)
-            made.append(cast if name != "error" else pl.when(cast != "").then(cast).alias(name))
+            made.append(cast if name != "error" else pl.when(~cast.is_in(_SERVED)).then(cast).alias(name))
         elif kind.is_float():
-            made.append(pl.col(name).fill_nan(None))
+            made.append(_whole_zero(pl.col(name)))
     return frame.with_columns(made)
 
 
-def _text(_frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, _notes: list[str]) -> pl.Expr:
+def _text(frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, _notes: list[str]) -> pl.Expr:
     if kind == pl.Boolean and name == "error":
         return pl.when(pl.col(name)).then(pl.lit("error")).alias(name)
+    if name == "error" and kind.is_integer():
+        least, most = collected(frame.select(low=pl.col(name).min(), high=pl.col(name).max()), source).row(0)
+        if least is not None and 0 <= least <= most <= 1:
+            return pl.when(pl.col(name) == 1).then(pl.lit("error")).alias(name)
     if name == "error" and kind not in (pl.String, pl.Null):
         raise errors.bad_data(
             f"column 'error' of '{source}' holds {kind}, not text",
@@ -169,10 +177,15 @@ def _text(_frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, _note
     return pl.col(name).cast(pl.String)
 
 
-def _number(frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, _notes: list[str]) -> pl.Expr:
+def _whole_zero(number: pl.Expr) -> pl.Expr:
+    """Return floats with null for NaN and one zero for both, since -0.0 and 0.0 would be two levels."""
+    return number.fill_nan(None) + 0.0
+
+
+def _number(frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, notes: list[str]) -> pl.Expr:
     column = pl.col(name)
     if kind == pl.String:
-        text = column.str.strip_chars().replace("", None)
+        text = column.str.strip_chars().replace("", None).replace(_TRUTHS)
         value = text.cast(pl.Float64, strict=False)
         wrong = collected(frame.filter(value.is_null() & text.is_not_null()).select(text).head(1), source)
         if wrong.height:
@@ -180,9 +193,12 @@ def _number(frame: pl.LazyFrame, name: str, kind: pl.DataType, source: str, _not
                 f"column '{name}' of '{source}' holds '{wrong.item()[:40]}', not a number",
                 "write numbers with a decimal point and leave missing values empty",
             )
-        return value.fill_nan(None).alias(name)
+        return _whole_zero(value).alias(name)
     if kind.is_float():
-        return column.fill_nan(None)
+        return _whole_zero(column)
+    if kind in _WIDE and (collected(frame.select(column.abs().max()), source).item() or 0) >= 1 << 63:
+        notes.append(f"'{name}' of '{Path(source).name}' holds whole numbers of more than 63 bits, taken as floats")
+        return column.cast(pl.Float64)
     if kind.is_integer():
         return column.cast(pl.Int64, strict=False)
     if kind == pl.Duration:

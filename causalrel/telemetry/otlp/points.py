@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from causalrel import errors
 from causalrel.telemetry.otlp import wire
 from causalrel.telemetry.otlp.names import COUNTER_ENDINGS, READ_ATTRIBUTES
 from causalrel.telemetry.parts import tell
@@ -58,9 +59,9 @@ class Points:
     def _take(
         self, name: str, kind: str, data: wire.Data, where: tuple[str | None, str | None], apart: dict[str, str]
     ) -> None:
-        name = canonical_name(name)
+        given, name = name, canonical_name(name)
         if kind == "sum" and data.is_monotonic and not name.endswith(COUNTER_ENDINGS):
-            name = canonical_name(f"{name}_total")
+            given, name = f"{name}_total", canonical_name(f"{name}_total")
         grows = kind != "gauge" and kind != "summary" and data.aggregation_temporality in _DELTA
         for point in wire.items(data.data_points, _POINT, self.bad):
             self.counts["points"] += 1
@@ -78,7 +79,7 @@ class Points:
             texts = {**apart, **{key: text_of(value) for key, value in labels.items() if key}}
             for series, more, value in told:
                 metric = join_series(series, {**texts, **more})
-                self._samples.add(time // 1000, *where, metric, value, grows=grows)
+                self._samples.add(time // 1000, *where, metric, given != name, value, grows=grows)
 
     def tell(self, notes: list[str]) -> None:
         """Put down what was left out.
@@ -112,6 +113,11 @@ def _histogram(name: str, point: wire.Point) -> Iterator[_Told]:
     if len(counts) > _MOST_BUCKETS or not fits or any(one is None or one < 0 for one in counts) or None in bounds:
         return
     totals = list(accumulate(one or 0 for one in counts))
+    told = wire.whole(point.count)
+    if totals and told is not None and told != totals[-1]:
+        raise errors.bad_data(
+            f"a point of '{name[:80]}' counts {told:,} events and {totals[-1]:,} in its buckets", "export it again"
+        )
     for bound, total in zip(bounds, totals, strict=False):
         yield f"{name}_bucket", {"le": number_text(bound or 0.0)}, float(total)
     yield from _whole(name, point, totals[-1] if totals else None)

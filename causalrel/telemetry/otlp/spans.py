@@ -8,10 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from causalrel import errors
 from causalrel.telemetry.otlp import names
 from causalrel.telemetry.otlp.records import score_of
 from causalrel.telemetry.otlp.wire import Span, plain, whole
-from causalrel.telemetry.parts import tell
+from causalrel.telemetry.parts import WRONG_SHARE, tell
 from causalrel.telemetry.rows import Rows
 from causalrel.telemetry.schema import TIME
 
@@ -249,6 +250,10 @@ def _requests(frame: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     ours = pl.col("#ours").fill_null(value=False) if "#ours" in frame.columns else pl.lit(False)
     start, end = pl.col("#start"), pl.col("#end")
     backwards = frame.filter(~ours & (end > 0) & (end < start)).height
+    if backwards > WRONG_SHARE * frame.height:
+        raise errors.bad_data(
+            f"{backwards:,} of {frame.height:,} spans were over before they started", "check the clocks of the export"
+        )
     tell(notes, backwards, "span", "was over before it started, so how long it lasted is not known")
     lasted = pl.when(~ours & (end >= start)).then((end - start) / 1e9)
     has = set(frame.columns)

@@ -108,12 +108,12 @@ def _take(raw: Raw, samples: Samples) -> str:
     name = series.metric.pop("__name__", "")
     if not name:
         return "it has no name, so it is computed; query the metric itself"
-    node, service, metric = placed(name, series.metric)
+    place = placed(name, series.metric)
     lacks = "it holds native histograms" if series.histograms or bytes(series.histogram) else ""
     for seconds, text in series.values or ([series.value] if series.value else []):
         value = number_of(text)
         if value is None or not math.isfinite(seconds) or not 0 < seconds < 2**43:
             lacks = f"it holds the sample [{seconds:g}, '{text[:20]}']"
         else:
-            samples.add(round(seconds * 1e6), node, service, metric, value)
+            samples.add(round(seconds * 1e6), *place, value)
     return lacks

@@ -154,7 +154,7 @@ def _micros(text: str) -> int | None:
 
 
 @lru_cache(maxsize=65_536)
-def _place(text: str) -> tuple[str | None, str | None, str] | None:
+def _place(text: str) -> tuple[str | None, str | None, str, bool] | None:
     """Return where a series belongs; None for labels that are not in the notation."""
     named = _NAMED.match(text)
     if named:
