@@ -134,13 +134,17 @@ def budget(
     tell: Annotated[Tell, typer.Option("--tell", help="Which table of the budget.")] = Tell.budget,
     phases: Annotated[str | None, typer.Option("--phases", help="NAME=START,... or a variable that changed.")] = None,
     policy: Annotated[str | None, typer.Option("--policy", help="ACTION=PROBABILITY,... of running out.")] = None,
+    prices: Annotated[str | None, typer.Option("--prices", help="Price table of the expenses, a YAML file.")] = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Count every event: budget spent, left, and how fast it burns; or alerts, expiry, exhaustion, phases, policy."""
-    from causalrel.cli.listings import tell_of
+    from causalrel.cli.listings import expenses_of, tell_of
 
+    if tell is Tell.expenses or prices is not None:
+        write(expenses_of(telemetry_of(data, columns), tell, by, prices), form, output)
+        return
     asked = ask(data, columns, slo, None, every, by)
     made = cr.budget(asked.windows, as_of=as_of, pool=pool.value, seed=seed)
     write(tell_of(made, tell, phases, policy, seed), form, output)

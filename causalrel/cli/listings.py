@@ -1,4 +1,4 @@
-"""What ``causalrel budget`` tells beside the ledger: alerts, what expires, exhaustion, phases, what a policy says."""
+"""What ``causalrel budget`` tells beside the ledger: alerts, expiry, exhaustion, phases, policy, expenses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from causalrel.cli.options import Tell
 
 if TYPE_CHECKING:
     from causalrel.budgets import Budget
+    from causalrel.expenses import Expenses
+    from causalrel.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,43 @@ def tell_of(budget: Budget, tell: Tell, phases: str | None, policy: str | None, 
     else:
         return budget.exhaustion(seed) if tell is Tell.exhaustion else budget
     return Listing(title=f"{title} as of {display.when(budget.as_of)} UTC", caption=caption, table=table)
+
+
+def expenses_of(telemetry: Telemetry, tell: Tell, by: str | None, prices: str | None) -> Expenses:
+    """Return what units cost.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Requests.
+    tell : Tell
+        Which table was asked.
+    by : str or None
+        Columns that make a unit, separated by commas.
+    prices : str or None
+        Price table, a YAML file.
+
+    Returns
+    -------
+    Expenses
+        One row a unit.
+
+    Raises
+    ------
+    CausalrelError
+        When prices were given to another table, or cannot be read.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> expenses_of(cr.load_dataset("llm-canary"), Tell.expenses, "node", None).frame().height
+    5
+    """
+    from causalrel.expenses import load_prices, tell_expenses
+
+    if tell is not Tell.expenses:
+        raise errors.bad_question("--prices belong to --tell expenses", "ask for that table")
+    return tell_expenses(telemetry, by.split(",") if by else "service", load_prices(prices) if prices else None)
 
 
 def _pairs(text: str, option: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ class Tell(StrEnum):
     expires = "expires"
     exhaustion = "exhaustion"
     composites = "composites"
+    expenses = "expenses"
 
 
 class Form(StrEnum):
