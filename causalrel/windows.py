@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -12,14 +12,17 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
-from causalrel.plans import plan_rollup
+from causalrel.metrics import rollup_samples
+from causalrel.partials import Partial, add_up, roll_up
+from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
-from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
+from causalrel.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
+from causalrel.rollups import check_rows, finish_rollup
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import LOAD, TIME
-from causalrel.timeslices import count_slices
+from causalrel.timeslices import count_slices, plan_slices
 from causalrel.variables import Role, Variable, duration_text, parse_duration
 
 
@@ -301,11 +304,13 @@ def window(
         raise errors.bad_question(f"{len(names)} SLOs named {names} cannot be counted", "give SLOs of different names")
     plan = plan_rollup(telemetry, slos, [by] if isinstance(by, str) else by, width)
     asked = plan_quantiles(quantiles or {}, telemetry, plan)
+    plans = [plan, *plan_slices(plan)]
     notes = list(telemetry.notes)
-    requests = tidy_requests(telemetry.requests, plan, every, notes)
-    partial = partial_rollup(requests, plan)
-    table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
-    table = add_quantiles(table, requests, partial, plan, asked, notes)
+    partial = _rolled([telemetry.requests], plans, list(dict.fromkeys(one.column for one in asked)))
+    check_rows(partial, plan, every, notes)
+    table = finish_rollup(partial.tables[0], plan, notes)
+    table = count_slices(table, plan, list(zip(plans, partial.tables, strict=True))[1:])
+    table = add_quantiles(table, partial.counts, asked, notes)
     samples, metrics = rollup_samples(telemetry, plan, notes)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
     if metrics:
@@ -322,3 +327,17 @@ def window(
         notes=tuple(notes),
         changes=changes,
     )
+
+
+def _rolled(parts: list[pl.LazyFrame], plans: list[Plan], columns: list[str]) -> Partial:
+    """Sum the requests of all parts, each id once."""
+    plan, repeated = plans[0], 0
+    if plan.schema.get("request_id", pl.Null) != pl.Null:
+        hashes = find_repeats([hash_ids(part, plan.source) for part in parts])
+        if len(hashes):
+            rows = pl.concat([with_ids(part, hashes, plan.source) for part in parts])
+            first = keep_first(rows, plan)
+            parts = [*(without_ids(part, hashes) for part in parts), first.lazy()]
+            repeated = rows.height - first.height
+    found = add_up([roll_up(part, plans, columns) for part in parts])
+    return replace(found, rows=found.rows + repeated, timed=found.timed + repeated, repeated=repeated)
