@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from causalrel.plans import Plan, is_modal, judged, unit_text
@@ -172,20 +173,21 @@ class _Tally:
         """Add a batch whose numbers are sensible; return the cell of each row, and the keys of each cell."""
         frame = cleaned.select(self._made)
         cells, rows = number_cells(frame["t"].to_numpy(), frame["hash"].to_numpy())
-        keys = frame.select(self._keys)[rows]
-        counts = {"n": count_rows(cells, len(rows))}
+        keys, size = frame.select(self._keys)[rows], len(rows)
+        counts = {"n": np.bincount(cells, minlength=size)}
         sums = []
         for name in self._means:
-            values = frame[f"s:{name}"]
-            sums.append(add_exactly(cells, len(rows), values).alias(f"s:{name}"))
-            counts[f"c:{name}"] = count_rows(cells, len(rows), values.is_not_null())
+            sums.append(add_exactly(cells, counts["n"], frame[f"s:{name}"]).alias(f"s:{name}"))
+            counts[f"c:{name}"] = counts["n"] - count_rows(cells, size, frame[f"null:{name}"])
             if f"o:{name}" in frame.columns:
-                counts[f"o:{name}"] = count_rows(cells, len(rows), frame[f"o:{name}"])
+                counts[f"o:{name}"] = count_rows(cells, size, frame[f"o:{name}"])
         for name in self._slos:
-            good, asked = frame[f"good:{name}"], frame.get_column(f"asked:{name}", default=None)
-            counts[f"total:{name}"] = total = count_rows(cells, len(rows), good.is_not_null())
-            counts[f"bad:{name}"] = total - count_rows(cells, len(rows), good)
-            counts[f"unknown:{name}"] = count_rows(cells, len(rows), asked) - total
+            counts[f"unknown:{name}"] = unknown = count_rows(cells, size, frame[f"unknown:{name}"])
+            counts[f"bad:{name}"] = count_rows(cells, size, frame[f"bad:{name}"])
+            among = f"asked:{name}" in frame.columns
+            counts[f"total:{name}"] = (
+                count_rows(cells, size, frame[f"asked:{name}"]) if among else counts["n"]
+            ) - unknown
         self._tables.append(keys.with_columns(*(pl.Series(name, one) for name, one in counts.items()), *sums))
         if sum(table.height for table in self._tables) > 2 * self._settled + _BATCH:
             self._tables = [_stacked(self._tables, self._keys)]
@@ -230,7 +232,7 @@ def _values(plan: Plan) -> list[pl.Expr]:
     for name in _means(plan):
         kind = plan.schema[name]
         whole = (pl.col(name) * SCALE).round() if kind.is_float() else pl.col(name).cast(pl.Int64, strict=False)
-        made.append(whole.alias(f"s:{name}"))
+        made += [whole.fill_null(0).alias(f"s:{name}"), whole.is_null().alias(f"null:{name}")]
         if kind.is_float() or kind.is_integer():
             made.append(pl.col(f"o:{name}"))
     return made
@@ -245,8 +247,17 @@ def _modal(variable: Variable, kind: pl.DataType, held: str) -> pl.Expr:
 
 
 def _judged(slo: SLO, schema: dict[str, pl.DataType]) -> list[pl.Expr]:
-    """Return truth values of a request: good where it is judged, and whether it is maybe asked where not all are."""
+    """Return whether a request is bad, cannot be judged, and where not all are, whether it is maybe asked."""
     good, among = (one.cast(pl.Boolean) for one in judged(slo, schema))
     if not slo.among and not slo.tier:
-        return [good.alias(f"good:{slo.name}")]
-    return [pl.when(among).then(good).alias(f"good:{slo.name}"), among.fill_null(value=True).alias(f"asked:{slo.name}")]
+        return [
+            good.not_().fill_null(value=False).alias(f"bad:{slo.name}"),
+            good.is_null().alias(f"unknown:{slo.name}"),
+        ]
+    asked = among.fill_null(value=True)
+    known = pl.when(among).then(good)
+    return [
+        known.not_().fill_null(value=False).alias(f"bad:{slo.name}"),
+        (asked & known.is_null()).alias(f"unknown:{slo.name}"),
+        asked.alias(f"asked:{slo.name}"),
+    ]

@@ -129,6 +129,8 @@ def merge_counts(parts: Sequence[BucketCounts]) -> BucketCounts:
     >>> merge_counts([one, two]).codes.tolist()
     [4105, 8199]
     """
+    if len(parts) == 1:
+        return parts[0]
     units = tuple(sorted({unit for part in parts for unit in part.units}))
     first = min(part.first for part in parts)
     runs: list[Run] = []

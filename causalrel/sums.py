@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 
-#: Whole numbers up to this are floats without rounding.
-_EXACT_BITS = 53
+_WHOLE_BITS, _FLOAT_BITS = 63, 53
 _TABLE_BITS = 20
 _SPARSE = 4
 
@@ -56,8 +55,8 @@ def number_cells(index: Numbers, hashes: NDArray[np.uint64]) -> tuple[Numbers, N
     return cells, rows[there]
 
 
-def count_rows(cells: Numbers, size: int, flags: pl.Series | None = None) -> Numbers:
-    """Count the rows of each cell, or those whose flag is true.
+def count_rows(cells: Numbers, size: int, flags: pl.Series) -> Numbers:
+    """Count the rows of each cell whose flag is true.
 
     Parameters
     ----------
@@ -65,8 +64,8 @@ def count_rows(cells: Numbers, size: int, flags: pl.Series | None = None) -> Num
         Cell of each row.
     size : int
         Number of cells.
-    flags : polars.Series or None
-        Truth value of each row, a null being false; None for all.
+    flags : polars.Series
+        Truth value of each row.
 
     Returns
     -------
@@ -75,55 +74,56 @@ def count_rows(cells: Numbers, size: int, flags: pl.Series | None = None) -> Num
 
     Examples
     --------
-    >>> count_rows(np.array([0, 1, 1]), 2, pl.Series([True, None, True])).tolist()
+    >>> count_rows(np.array([0, 1, 1]), 2, pl.Series([True, False, True])).tolist()
     [1, 1]
     """
-    if flags is None or (not flags.null_count() and flags.all()):
-        return np.bincount(cells, minlength=size)
     if not flags.any():
         return np.zeros(size, dtype=np.int64)
-    return np.bincount(cells, flags.fill_null(value=False).to_numpy(), size).astype(np.int64)
+    return np.bincount(cells[flags.to_numpy()], minlength=size)
 
 
-def add_exactly(cells: Numbers, size: int, values: pl.Series) -> pl.Series:
+def add_exactly(cells: Numbers, rows: Numbers, values: pl.Series) -> pl.Series:
     """Add up whole numbers in each cell, to the same sum in any order.
 
-    Numbers too large to be added as floats are cut into pieces of so few bits that their sums are whole numbers below
-    2**53, and the sums are put together again as whole numbers of 128 bits.
+    Where sums could leave 64 bits, numbers are cut into pieces of fewer bits, whose sums are put together again.
 
     Parameters
     ----------
     cells : ndarray of int64, shape (rows,)
         Cell of each row.
-    size : int
-        Number of cells.
+    rows : ndarray of int64, shape (cells,)
+        Number of rows of each cell.
     values : polars.Series
-        Whole numbers, as integers or floats; nulls add nothing.
+        Whole numbers, as integers or floats.
 
     Returns
     -------
     polars.Series
-        Int128.
+        Int128, one a cell.
 
     Examples
     --------
-    >>> add_exactly(np.array([0, 0]), 1, pl.Series([2.0**90, 1.0])).item() == 2**90 + 1
+    >>> add_exactly(np.array([0, 0]), np.array([2]), pl.Series([2.0**90, 1.0])).item() == 2**90 + 1
     True
     """
-    bits = _EXACT_BITS - len(cells).bit_length()
-    left: NDArray[Any] = values.fill_null(0).to_numpy()
-    made, shift = pl.zeros(size, dtype=pl.Int128, eager=True), 0
-    while True:
-        most = max(int(left.max()), -int(left.min()))
-        last = most < 1 << bits
-        if not last:
-            high = np.floor(left * 2.0**-bits) if left.dtype.kind == "f" else left >> bits
-            left = left - high * left.dtype.type(1 << bits)
-        piece = pl.Series(np.bincount(cells, left, size).astype(np.int64)).cast(pl.Int128)
-        made += piece * pl.Series([1 << shift], dtype=pl.Int128)
-        if last:
-            return made
-        left, shift = high, shift + bits
+    most = 1 << (_WHOLE_BITS - int(rows.max()).bit_length())
+    bits = min(_FLOAT_BITS, most.bit_length() - 1)
+    left: NDArray[Any] = values.to_numpy()
+    made: list[pl.Series] = []
+    while max(int(left.max()), -int(left.min())) >= most:
+        high = np.floor(left * 2.0**-bits) if left.dtype.kind == "f" else left >> bits
+        made.append(_added(cells, len(rows), left - high * left.dtype.type(1 << bits)))
+        left = high
+    total = _added(cells, len(rows), left)
+    for low in reversed(made):
+        total = total * pl.Series([1 << bits], dtype=pl.Int128) + low
+    return total
+
+
+def _added(cells: Numbers, size: int, values: NDArray[Any]) -> pl.Series:
+    sums = np.zeros(size, dtype=np.int64)
+    np.add.at(sums, cells, values.astype(np.int64, copy=False))
+    return pl.Series(sums).cast(pl.Int128)
 
 
 def _distinct(values: NDArray[Any]) -> NDArray[Any]:
