@@ -28,6 +28,9 @@ class CausalrelError(Exception):
         self.message = message
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[CausalrelError], tuple[str, Reason]]:
+        return CausalrelError, (self.message, self.reason)
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"``, a short list of what exists, or nothing.
@@ -116,6 +119,10 @@ def refused(what: str, why: str) -> CausalrelError:
 
 def over_limit(what: str, todo: str) -> CausalrelError:
     return CausalrelError(f"{what}; {todo}", "resource")
+
+
+def bad_cluster(address: str, what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"cannot use the cluster at '{address}': {what}; {todo}", "resource")
 
 
 def validation_faults(fault: ValidationError) -> list[str]:

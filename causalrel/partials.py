@@ -15,7 +15,7 @@ from causalrel.plans import Plan, is_modal, judged, unit_text
 from causalrel.sketches import BucketCounts, BucketHeap, bucket_codes, merge_counts
 from causalrel.slos import SLO
 from causalrel.sums import Numbers, add_exactly, count_rows, number_cells
-from causalrel.telemetry import damage_told
+from causalrel.telemetry import Telemetry, collected, damage_told
 from causalrel.telemetry.schema import REQUEST_VARIABLES
 from causalrel.variables import Variable
 
@@ -24,7 +24,7 @@ SCALE = float(1 << 40)
 #: Values of at least this are no sensible numbers.
 LIMIT = 1e18
 
-_BATCH = 1 << 18
+_BATCH, _PIECE = 1 << 18, 1 << 22
 _NO_HASH = pl.lit(0, pl.UInt64)
 
 
@@ -58,6 +58,41 @@ class Partial:
     repeated: int = 0
 
 
+def cut_requests(telemetry: Telemetry, plan: Plan) -> list[pl.LazyFrame]:
+    """Cut requests into pieces that can be summed apart: each file, or some of its rows.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        The telemetry.
+    plan : Plan
+        Columns of all pieces and their types.
+
+    Returns
+    -------
+    list of polars.LazyFrame
+        At least one.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> schema = {"time": pl.Int64()}
+    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema=schema, source="memory")
+    >>> len(cut_requests(Telemetry(requests=pl.LazyFrame({"time": [1, 2]})), plan))
+    1
+    """
+    made = []
+    for part in telemetry.parts or (telemetry.requests,):
+        there = part.collect_schema()
+        columns = [
+            pl.col(name).cast(kind) if name in there else pl.lit(None, dtype=kind).alias(name)
+            for name, kind in plan.schema.items()
+        ]
+        rows = collected(part.select(pl.len()), plan.source).item()
+        made += [part.slice(start, _PIECE).select(columns) for start in range(0, max(rows, 1), _PIECE)]
+    return made
+
+
 def roll_up(requests: pl.LazyFrame, plans: Sequence[Plan], columns: Sequence[str] = ()) -> Partial:
     """Sum requests in one pass, a batch at a time.
 
@@ -84,7 +119,6 @@ def roll_up(requests: pl.LazyFrame, plans: Sequence[Plan], columns: Sequence[str
     --------
     >>> from datetime import UTC, timedelta
     >>> from causalrel.plans import plan_rollup
-    >>> from causalrel.telemetry import Telemetry
     >>> from causalrel.telemetry.schema import TIME
     >>> frame = pl.LazyFrame({"time": [datetime(2026, 2, 11, tzinfo=UTC)] * 2}, schema_overrides={"time": TIME})
     >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(minutes=5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.clusters import Doer, doing
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.metrics import rollup_samples
-from causalrel.partials import Partial, add_up, roll_up
+from causalrel.partials import Partial, add_up, cut_requests, roll_up
 from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
@@ -253,6 +255,7 @@ def window(
     every: str = "5m",
     by: str | Sequence[str] = "service",
     quantiles: Mapping[str, Sequence[float]] | None = None,
+    cluster: str | None = None,
 ) -> Windows:
     """Count good and bad events of each unit and window, beside everything that may have caused them.
 
@@ -277,6 +280,9 @@ def window(
         Columns of the requests and shares between 0 and 1: ``{"ttft_s": (0.5, 0.99)}`` adds the variables
         ``ttft_s.p50`` and ``ttft_s.p99``, each within 1 % of a value of the window (see ``causalrel.sketches``), null
         where a window has none. They are quantiles of the requests that have a value, so failed ones may be missing.
+    cluster : str or None
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers sum the files piece by piece; they
+        must find them under the same paths. None to sum here. The windows are the same to the byte.
 
     Returns
     -------
@@ -287,7 +293,8 @@ def window(
     Raises
     ------
     CausalrelError
-        When there are no requests, a column is absent, the windows are wider than the data, or a quantile is no share.
+        When there are no requests, a column is absent, the windows are wider than the data, or a quantile is no share;
+        when the cluster cannot be used.
 
     Examples
     --------
@@ -306,7 +313,9 @@ def window(
     asked = plan_quantiles(quantiles or {}, telemetry, plan)
     plans = [plan, *plan_slices(plan)]
     notes = list(telemetry.notes)
-    partial = _rolled([telemetry.requests], plans, list(dict.fromkeys(one.column for one in asked)))
+    with doing(cluster) as do:
+        parts = cut_requests(telemetry, plan) if cluster else [telemetry.requests]
+        partial = _rolled(do, parts, plans, list(dict.fromkeys(one.column for one in asked)))
     check_rows(partial, plan, every, notes)
     table = finish_rollup(partial.tables[0], plan, notes)
     table = count_slices(table, plan, list(zip(plans, partial.tables, strict=True))[1:])
@@ -329,15 +338,15 @@ def window(
     )
 
 
-def _rolled(parts: list[pl.LazyFrame], plans: list[Plan], columns: list[str]) -> Partial:
+def _rolled(do: Doer, parts: list[pl.LazyFrame], plans: list[Plan], columns: list[str]) -> Partial:
     """Sum the requests of all parts, each id once."""
-    plan, repeated = plans[0], 0
-    if plan.schema.get("request_id", pl.Null) != pl.Null:
-        hashes = find_repeats([hash_ids(part, plan.source) for part in parts])
+    source, repeated = plans[0].source, 0
+    if plans[0].schema.get("request_id", pl.Null) != pl.Null:
+        hashes = find_repeats(do([functools.partial(hash_ids, part, source) for part in parts]))
         if len(hashes):
-            rows = pl.concat([with_ids(part, hashes, plan.source) for part in parts])
-            first = keep_first(rows, plan)
+            rows = pl.concat(do([functools.partial(with_ids, part, hashes, source) for part in parts]))
+            first = keep_first(rows, plans[0])
             parts = [*(without_ids(part, hashes) for part in parts), first.lazy()]
             repeated = rows.height - first.height
-    found = add_up([roll_up(part, plans, columns) for part in parts])
+    found = add_up(do([functools.partial(roll_up, part, plans, columns) for part in parts]))
     return replace(found, rows=found.rows + repeated, timed=found.timed + repeated, repeated=repeated)

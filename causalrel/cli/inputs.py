@@ -75,12 +75,20 @@ def telemetry_of(data: str, columns: str | None) -> Any:
     return cr.read(data, columns=columns)
 
 
-def ask(data: str, columns: str | None, slo: str | None, graph: str | None, every: str | None, by: str | None) -> Asked:
+def ask(
+    data: str,
+    columns: str | None,
+    slo: str | None,
+    graph: str | None,
+    every: str | None,
+    by: str | None,
+    cluster: str | None = None,
+) -> Asked:
     """Read, load and window what the shared options name.
 
     Parameters
     ----------
-    data, columns, slo, graph, every, by : str or None
+    data, columns, slo, graph, every, by, cluster : str or None
         Options as typed; ``graph`` is None where the verb can do without one, empty where it was not named.
 
     Returns
@@ -108,7 +116,8 @@ def ask(data: str, columns: str | None, slo: str | None, graph: str | None, ever
     if slos is None:
         raise errors.bad_question("no SLO was named", "write --slo FILE, or the name of a shipped one")
     units = by.split(",") if by else card.get("by", "service")
-    windows = cr.window(telemetry, cr.load_slos(slos), every=every or card.get("every", "5m"), by=units)
+    width = every or card.get("every", "5m")
+    windows = cr.window(telemetry, cr.load_slos(slos), every=width, by=units, cluster=cluster)
     for note in windows.notes:
         sys.stderr.write(f"note: {display.plain(note)}\n")
     named = graph or (card.get("graph") if graph is not None else None)
