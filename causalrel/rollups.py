@@ -97,13 +97,14 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     >>> finish_rollup(roll_up(frame, [plan]).tables[0], plan, [])["load"].is_null().to_list()
     [False, True, False]
     """
-    partial = partial.with_columns(unit=unit_text(plan.keys))
+    units = partial.select(unit_text(plan.keys)).to_series()
+    partial = partial.with_columns(unit=units.cast(pl.Enum(units.unique().sort())))
     sums = [pl.col(name).sum() for name in partial.columns if name == "n" or name[:2] in {"s:", "c:", "o:"}]
     sums += [pl.col(f"{part}:{slo.name}").sum() for slo in plan.slos for part in ("total", "bad", "unknown")]
     core = partial.group_by("unit", "t").agg(sums)
     _tell(core, plan, notes)
     table = regular_grid(core.select("unit", "t"), plan.width).join(core, on=["unit", "t"], how="left")
-    made: list[pl.Expr] = [pl.col("unit"), pl.col("t")]
+    made: list[pl.Expr] = [pl.col("unit").cast(pl.String), pl.col("t")]
     for slo in plan.slos:
         made += [pl.col(f"{part}:{slo.name}").alias(f"{slo.name}.{part}") for part in ("total", "bad")]
     made.append((pl.col("n") / plan.width.total_seconds()).alias(LOAD.name))
@@ -116,7 +117,7 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
         scale = SCALE if plan.schema[name].is_float() else 1.0
         mean = pl.col(f"s:{name}").cast(pl.Float64) / pl.col(f"c:{name}") / scale
         made.append(pl.when(pl.col(f"c:{name}") > 0).then(mean).alias(name))
-    return table.select(made).sort("unit", "t")
+    return table.sort("unit", "t").select(made)
 
 
 def _most_common(partial: pl.DataFrame, name: str) -> pl.DataFrame:
