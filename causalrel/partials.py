@@ -24,7 +24,7 @@ SCALE = float(1 << 40)
 #: Values of at least this are no sensible numbers.
 LIMIT = 1e18
 
-_BATCH, _PIECE = 1 << 18, 1 << 22
+_BATCH, _PIECE = 1 << 17, 1 << 22
 _NO_HASH = pl.lit(0, pl.UInt64)
 
 
@@ -265,8 +265,9 @@ def _values(plan: Plan) -> list[pl.Expr]:
     made = []
     for name in _means(plan):
         kind = plan.schema[name]
-        whole = (pl.col(name) * SCALE).round() if kind.is_float() else pl.col(name).cast(pl.Int64, strict=False)
-        made += [whole.fill_null(0).alias(f"s:{name}"), whole.is_null().alias(f"null:{name}")]
+        column = pl.col(name) if kind.is_float() else pl.col(name).cast(pl.Int64, strict=False)
+        whole = (column * SCALE).round() if kind.is_float() else column
+        made += [whole.fill_null(0).alias(f"s:{name}"), column.is_null().alias(f"null:{name}")]
         if kind.is_float() or kind.is_integer():
             made.append(pl.col(f"o:{name}"))
     return made
