@@ -97,8 +97,8 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     >>> finish_rollup(roll_up(frame, [plan]).tables[0], plan, [])["load"].is_null().to_list()
     [False, True, False]
     """
-    units = partial.select(unit_text(plan.keys)).to_series()
-    partial = partial.with_columns(unit=units.cast(pl.Enum(units.unique().sort())))
+    partial = partial.with_columns(unit=unit_text(plan.keys))
+    partial = partial.with_columns(pl.col("unit").cast(pl.Enum(partial["unit"].unique().sort())))
     sums = [pl.col(name).sum() for name in partial.columns if name == "n" or name[:2] in {"s:", "c:", "o:"}]
     sums += [pl.col(f"{part}:{slo.name}").sum() for slo in plan.slos for part in ("total", "bad", "unknown")]
     core = partial.group_by("unit", "t").agg(sums)
