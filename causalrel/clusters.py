@@ -54,8 +54,8 @@ def doing(cluster: str | None) -> Iterator[Doer]:
         ) from None
     try:
         client = distributed.Client(cluster, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError):
-        raise errors.bad_cluster(cluster, "nobody answers", "start one with dask scheduler") from None
+    except (OSError, ValueError, MemoryError):  # a peer that is no scheduler may announce any number of bytes
+        raise errors.bad_cluster(cluster, "no scheduler answers", "start one with dask scheduler") from None
     with client:
         _check_workers(client, cluster)
         yield functools.partial(_spread, client, cluster)

@@ -130,7 +130,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyP
     assert main() == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].endswith(
-        "cannot use the cluster at 'tcp://127.0.0.1:9': nobody answers; start one with dask scheduler"
+        "cannot use the cluster at 'tcp://127.0.0.1:9': no scheduler answers; start one with dask scheduler"
     )
     assert len([line for line in said if not line.startswith("note: ")]) == 1
 
