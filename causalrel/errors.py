@@ -28,6 +28,9 @@ class CausalrelError(Exception):
         self.message = message
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[CausalrelError], tuple[str, Reason]]:
+        return CausalrelError, (self.message, self.reason)
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"``, a short list of what exists, or nothing.
@@ -137,6 +140,10 @@ def refused_by_system(fault: OSError) -> CausalrelError:
 
 def over_limit(what: str, todo: str) -> CausalrelError:
     return CausalrelError(f"{what}; {todo}", "resource")
+
+
+def bad_cluster(address: str, what: str, todo: str) -> CausalrelError:
+    return CausalrelError(f"cannot use the cluster at '{address}': {what}; {todo}", "resource")
 
 
 def validation_faults(fault: ValidationError) -> list[str]:

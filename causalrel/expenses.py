@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalrel import display, errors, shipped
-from causalrel.rollups import unit_text
+from causalrel.plans import unit_text
 from causalrel.telemetry import Telemetry, collected
 
 _MILLION = 1e6

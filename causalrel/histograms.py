@@ -11,7 +11,8 @@ import polars as pl
 
 from causalrel import errors, expressions
 from causalrel.buckets import bound_bad
-from causalrel.rollups import regular_grid, unit_text
+from causalrel.plans import unit_text
+from causalrel.rollups import regular_grid
 from causalrel.slos import SLO
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.prometheus import number_of

@@ -58,12 +58,13 @@ def notices(telemetry: Telemetry, plan: Plan, partial: pl.DataFrame, table: pl.D
     Examples
     --------
     >>> from causalrel.plans import plan_rollup
-    >>> from causalrel.rollups import finish_rollup, partial_rollup
+    >>> from causalrel.partials import roll_up
+    >>> from causalrel.rollups import finish_rollup
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 9, 10)]
     >>> requests = pl.LazyFrame({"time": times, "model": ["a", "A", "a"]}, schema_overrides={"time": TIME})
     >>> made = Telemetry(requests=requests)
     >>> plan = plan_rollup(made, [], ["service"], timedelta(hours=1))
-    >>> partial = partial_rollup(requests, plan)
+    >>> partial = roll_up(requests, [plan]).tables[0]
     >>> notices(made, plan, partial, finish_rollup(partial, plan, []))[0]
     "'model' holds 'A' and 'a', alike but for case, spaces or Unicode form; they count as two"
     """

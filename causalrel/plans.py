@@ -79,6 +79,29 @@ def is_modal(variable: Variable) -> bool:
     return variable.kind == "category" or (variable.kind == "count" and variable.settable)
 
 
+def unit_text(keys: Sequence[str]) -> pl.Expr:
+    """Write the unit that the keys of a partial rollup name.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Columns of the keys.
+
+    Returns
+    -------
+    polars.Expr
+        Text; ``all`` where there are no keys.
+
+    Examples
+    --------
+    >>> pl.DataFrame({"k0": ["m", None], "k1": [1, 2]}).select(unit_text(["k0", "k1"])).to_series().to_list()
+    ['m/1', 'unknown/2']
+    """
+    if not keys:
+        return pl.lit("all")
+    return pl.concat_str([pl.col(key).cast(pl.String).fill_null("unknown") for key in keys], separator="/")
+
+
 def plan_rollup(telemetry: Telemetry, slos: Sequence[SLO], by: Sequence[str], width: timedelta) -> Plan:
     """Decide what a rollup sums, or say which column it lacks; a column that bears an SLO's name gives way to it.
 

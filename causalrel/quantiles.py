@@ -12,7 +12,7 @@ import polars as pl
 
 from causalrel import errors
 from causalrel.plans import Plan
-from causalrel.sketches import WIDTH, BucketCounts, Integers, bucket_values, count_buckets
+from causalrel.sketches import WIDTH, BucketCounts, Integers, bucket_values
 from causalrel.telemetry import Telemetry
 from causalrel.telemetry.schema import REQUEST_VARIABLES
 from causalrel.variables import Variable
@@ -180,12 +180,7 @@ def _before(counts: Integers) -> Integers:
 
 
 def add_quantiles(
-    table: pl.DataFrame,
-    requests: pl.LazyFrame,
-    keys: pl.DataFrame,
-    plan: Plan,
-    asked: Sequence[Quantile],
-    notes: list[str],
+    table: pl.DataFrame, counted: Mapping[str, BucketCounts], asked: Sequence[Quantile], notes: list[str]
 ) -> pl.DataFrame:
     """Put the quantiles asked beside the other columns of the regular table.
 
@@ -193,12 +188,8 @@ def add_quantiles(
     ----------
     table : polars.DataFrame
         Result of ``finish_rollup``: ``unit``, ``t`` and more.
-    requests : polars.LazyFrame
-        The requests it was made of.
-    keys : polars.DataFrame
-        The partial rollup it was made of, whose keys name the units.
-    plan : Plan
-        The plan it was made with.
+    counted : mapping of str to BucketCounts
+        Counts of each column asked.
     asked : sequence of Quantile
         Result of :func:`plan_quantiles`.
     notes : list of str
@@ -216,19 +207,11 @@ def add_quantiles(
 
     Examples
     --------
-    >>> from datetime import timedelta
-    >>> table = pl.DataFrame({"unit": ["all"], "t": [0]})
-    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
-    >>> add_quantiles(table, pl.LazyFrame(), table, plan, [], []).columns
+    >>> add_quantiles(pl.DataFrame({"unit": ["all"], "t": [0]}), {}, [], []).columns
     ['unit', 't']
     """
-    columns = list(dict.fromkeys(one.column for one in asked))
-    if not columns:
-        return table
-    first = table.select(pl.col("t").min()).item()
-    counted = count_buckets(requests, plan, keys, columns, first)
-    for column in columns:
-        counts = counted.pop(column)
+    for column in dict.fromkeys(one.column for one in asked):
+        counts = counted[column]
         _tell(column, counts, notes)
         mine = [one for one in asked if one.column == column]
         found = take_quantiles(counts, table, [one.share for one in mine])

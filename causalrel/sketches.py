@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,13 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from causalrel import errors
-from causalrel.plans import Plan
-from causalrel.rollups import unit_text
-from causalrel.telemetry import damage_told
-
 Integers = NDArray[np.int64] | NDArray[np.uint32]
 Run = tuple[Integers, Integers]
+_Base = tuple[tuple[str, ...], int]
 
 #: Growth of a bucket: its geometric middle is at most sqrt(1.02) - 1 = 0.995 % from any value in it.
 GAMMA = 1.02
@@ -31,8 +25,7 @@ SMALLEST, LIMIT = 1e-9, 1e18
 _LOG = math.log(GAMMA)
 _FIRST = math.floor(math.log(SMALLEST) / _LOG)
 _MISSING, _WRONG = -1, -2
-_BATCH, _SORTED = 1 << 17, 1 << 22
-_TABLE_BITS = 20
+_SORTED = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,64 +109,6 @@ def bucket_values() -> NDArray[np.float64]:
     return np.where(np.arange(WIDTH) > 0, np.exp(places * _LOG), 0.0)
 
 
-def count_buckets(
-    requests: pl.LazyFrame, plan: Plan, keys: pl.DataFrame, columns: Sequence[str], first: int
-) -> dict[str, BucketCounts]:
-    """Count the values of columns in one pass over the requests, a batch at a time.
-
-    Parameters
-    ----------
-    requests : polars.LazyFrame
-        Rows that were rolled up.
-    plan : Plan
-        The plan they were rolled up with.
-    keys : polars.DataFrame
-        The keys ``k0``, ``k1``, ... that occur.
-    columns : sequence of str
-        Columns of numbers.
-    first : int
-        Index of the first window.
-
-    Returns
-    -------
-    dict of str to BucketCounts
-        Counts by column; the same for any order of the rows and any batches.
-
-    Raises
-    ------
-    CausalrelError
-        When the rows cannot be read, or lie before the first window.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime, timedelta
-    >>> frame = pl.LazyFrame({"time": [datetime(1970, 1, 1, tzinfo=UTC)] * 3, "x": [1.0, 1.01, 2.0]})
-    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
-    >>> count_buckets(frame, plan, pl.DataFrame(), ["x"], 0)["x"].counts.tolist()
-    [2, 1]
-    """
-    named, place = _units(plan, keys)
-    units = tuple(sorted(set(named["unit"])))
-    index = {unit: i * WIDTH for i, unit in enumerate(units)}
-    where = np.array([index[unit] for unit in named["unit"]], dtype=np.int64)
-    look_up = _look_up(named["hash"].to_numpy(), where)
-    window = ((pl.col("time").dt.epoch("us") // plan.micros - first) * (len(units) * WIDTH)).alias("t")
-    batches = requests.select(window, place, *[bucket_codes(pl.col(c)).alias(f"b{i}") for i, c in enumerate(columns)])
-    heaps = [_Heap() for _ in columns]
-    with damage_told(plan.source):
-        for batch in batches.collect_batches(chunk_size=_BATCH, maintain_order=False):
-            cell = batch["t"].to_numpy() + look_up(batch["u"].to_numpy())
-            if len(cell) and cell.min() < 0:
-                raise errors.bad_data("requests lie before the first window", "count from their first window on")
-            for i, heap in enumerate(heaps):
-                heap.put(cell, batch[f"b{i}"].to_numpy())
-    made = {}
-    for column, heap in zip(columns, heaps, strict=True):
-        codes, counts = heap.taken()
-        made[column] = BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=heap.wrong)
-    return made
-
-
 def merge_counts(parts: Sequence[BucketCounts]) -> BucketCounts:
     """Add up counts of several files, hosts or spans; the result does not depend on their order.
 
@@ -194,59 +129,79 @@ def merge_counts(parts: Sequence[BucketCounts]) -> BucketCounts:
     >>> merge_counts([one, two]).codes.tolist()
     [4105, 8199]
     """
+    if len(parts) == 1:
+        return parts[0]
     units = tuple(sorted({unit for part in parts for unit in part.units}))
     first = min(part.first for part in parts)
-    index = {unit: i for i, unit in enumerate(units)}
     runs: list[Run] = []
     for part in parts:
-        where = np.array([index[unit] for unit in part.units], dtype=np.int64)
-        cell, bucket = np.divmod(part.codes.astype(np.int64), WIDTH)
-        window, unit = np.divmod(cell, len(part.units))
-        moved = ((window + (part.first - first)) * len(units) + where[unit]) * WIDTH + bucket
-        _push(runs, (_small(moved), _small(part.counts.astype(np.int64))))
+        moved = _moved(part.codes, (part.units, part.first), (units, first))
+        _push(runs, (moved, _small(part.counts.astype(np.int64))))
     codes, counts = _flat(runs)
     return BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=sum(p.wrong for p in parts))
 
 
-def _units(plan: Plan, keys: pl.DataFrame) -> tuple[pl.DataFrame, pl.Expr]:
-    """Name the units and give each a number that a request's own values tell."""
-    if not plan.by:
-        return pl.DataFrame({"unit": ["all"], "hash": pl.Series([0], dtype=pl.UInt64)}), pl.lit(0, pl.UInt64).alias("u")
-    known = keys.select(pl.col(plan.keys).cast(pl.String)).unique()
-    seed = 0
-    while known.select(_hashed(plan.keys, seed).is_duplicated().any()).item():
-        seed += len(plan.by)
-    return known.select(unit=unit_text(plan.keys), hash=_hashed(plan.keys, seed)), _hashed(plan.by, seed).alias("u")
+class BucketHeap:
+    """Counts of several columns as batches of requests come.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the columns.
+
+    Examples
+    --------
+    >>> heap = BucketHeap(["x"])
+    >>> heap.put(pl.DataFrame({"unit": ["a"], "t": [0]}), np.array([0, 0]), [np.array([7, 7], dtype=np.int16)])
+    >>> heap.taken()["x"].counts.tolist()
+    [2]
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = {name: _Column() for name in columns}
+        self._base: _Base = ((), 0)
+
+    def put(self, keys: pl.DataFrame, cells: NDArray[np.int64], buckets: Sequence[NDArray[np.int16]]) -> None:
+        """Count a batch.
+
+        Parameters
+        ----------
+        keys : polars.DataFrame
+            ``unit`` and window ``t`` of each cell.
+        cells : ndarray of int64, shape (rows,)
+            Cell of each row.
+        buckets : sequence of ndarray of int16, shape (rows,)
+            Bucket of each row, column by column, as :func:`bucket_codes` gives it.
+        """
+        (units, first), (names, least) = self._base, (keys["unit"].unique(), int(keys["t"].min()))  # type: ignore[arg-type]
+        if not units or least < first or not set(names) <= set(units):
+            base = tuple(sorted({*units, *names})), min(least, first) if units else least
+            for column in self._columns.values():
+                column.move(self._base, base)
+            self._base = units, first = base
+        index = {unit: i for i, unit in enumerate(units)}
+        unit = keys["unit"].replace_strict(index, return_dtype=pl.Int64).to_numpy()
+        start = ((keys["t"].to_numpy() - first) * len(units) + unit) * WIDTH
+        for column, bucket in zip(self._columns.values(), buckets, strict=True):
+            column.put(start[cells], bucket)
+
+    def taken(self) -> dict[str, BucketCounts]:
+        """Return the counts.
+
+        Returns
+        -------
+        dict of str to BucketCounts
+            By column; the same for any order of the rows and any batches.
+        """
+        (units, first), made = self._base, {}
+        for name, column in self._columns.items():
+            codes, counts = column.taken()
+            made[name] = BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=column.wrong)
+        return made
 
 
-def _hashed(names: Sequence[str], seed: int) -> pl.Expr:
-    parts = [pl.col(name).cast(pl.String).hash(seed + i) for i, name in enumerate(names)]
-    return functools.reduce(operator.xor, parts)
-
-
-def _look_up(hashes: NDArray[np.uint64], where: NDArray[np.int64]) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
-    """Return the function from hashes to units: some of the bits where they tell the units apart, else a search."""
-    for bits in range(2 * len(hashes).bit_length() - 2, _TABLE_BITS + 1):
-        mask = np.uint64((1 << bits) - 1)
-        for shift in np.arange(64 - bits, dtype=np.uint64):
-            spots = (hashes >> shift) & mask
-            if len(np.unique(spots)) == len(hashes):
-                table = np.zeros(1 << bits, dtype=np.int64)
-                table[spots] = where
-                return functools.partial(_by_bits, table, shift, mask)
-    order = np.argsort(hashes)
-    ordered, there = hashes[order], where[order]
-    return lambda wanted: there[np.searchsorted(ordered, wanted)]
-
-
-def _by_bits(
-    table: NDArray[np.int64], shift: np.uint64, mask: np.uint64, wanted: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    return table.take(((wanted >> shift) & mask).view(np.int64))
-
-
-class _Heap:
-    """Codes as they come, counted whenever many have come."""
+class _Column:
+    """Codes of a column as they come, counted whenever many have come."""
 
     def __init__(self) -> None:
         self.wrong = 0
@@ -269,9 +224,22 @@ class _Heap:
             self._fresh.clear()
             _push(self._runs, _counted(codes))
 
+    def move(self, old: _Base, new: _Base) -> None:
+        self._count()
+        self._runs = [(_moved(codes, old, new), counts) for codes, counts in self._runs]
+
     def taken(self) -> Run:
         self._count()
         return _flat(self._runs)
+
+
+def _moved(codes: Integers, old: _Base, new: _Base) -> Integers:
+    """Return codes as they are among other units and from another first window on; their order stays."""
+    index = {unit: i for i, unit in enumerate(new[0])}
+    where = np.array([index[unit] for unit in old[0]], dtype=np.int64)
+    cell, bucket = np.divmod(codes.astype(np.int64), WIDTH)
+    window, unit = np.divmod(cell, max(len(old[0]), 1))
+    return _small(((window + (old[1] - new[1])) * len(new[0]) + where[unit]) * WIDTH + bucket)
 
 
 def _small(values: NDArray[np.int64]) -> Integers:

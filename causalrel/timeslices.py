@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 import polars as pl
 
 from causalrel import errors
-from causalrel.plans import Plan
-from causalrel.rollups import partial_rollup, unit_text
+from causalrel.plans import Plan, unit_text
 from causalrel.slos import SLO
 from causalrel.variables import duration_text
 
@@ -70,25 +70,18 @@ def exact_sum(column: str, kind: pl.DataType) -> pl.Expr:
     return ((pl.col(column) * _SCALE).round().cast(pl.Int128).sum().cast(pl.Float64) / _SCALE).alias(column)
 
 
-def count_slices(table: pl.DataFrame, requests: pl.LazyFrame, plan: Plan) -> pl.DataFrame:
-    """Replace the requests counted for SLOs on slices of time by their slices; other SLOs are left as they are.
-
-    Each unit has slices of its own, so over units they add up as requests do.
+def plan_slices(plan: Plan) -> list[Plan]:
+    """Plan the sums over slices that SLOs on slices of time need, one plan a width.
 
     Parameters
     ----------
-    table : polars.DataFrame
-        Result of ``finish_rollup``: ``unit``, ``t``, event counts, variables.
-    requests : polars.LazyFrame
-        The requests it was made of.
     plan : Plan
-        The plan it was made with.
+        The plan of the windows.
 
     Returns
     -------
-    polars.DataFrame
-        The table with ``<slo>.total`` (slices with requests) and ``<slo>.bad`` (bad slices, or the sum of their bad
-        shares); a window without data stays null.
+    list of Plan
+        Plans without variables; empty where every SLO counts requests.
 
     Raises
     ------
@@ -98,10 +91,8 @@ def count_slices(table: pl.DataFrame, requests: pl.LazyFrame, plan: Plan) -> pl.
     Examples
     --------
     >>> from datetime import timedelta
-    >>> empty = pl.DataFrame({"unit": ["all"], "t": [0]})
-    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
-    >>> count_slices(empty, pl.LazyFrame(), plan).equals(empty)
-    True
+    >>> plan_slices(Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory"))
+    []
     """
     sliced = [slo for slo in plan.slos if slo.method != "Occurrences"]
     for slo in sliced:
@@ -111,13 +102,45 @@ def count_slices(table: pl.DataFrame, requests: pl.LazyFrame, plan: Plan) -> pl.
                 f"SLO '{slo.name}' judges slices of {wanted}, which do not fill windows of {duration_text(plan.width)}",
                 f"write every='{wanted}' or a multiple of it",
             )
-    for width in dict.fromkeys(slo.slice_width for slo in sliced):
-        mine = [slo for slo in sliced if slo.slice_width == width]
-        partial = partial_rollup(requests, replace(plan, width=width))
-        sums = [pl.col(f"{part}:{slo.name}").sum() for slo in mine for part in ("total", "bad")]
+    return [
+        replace(plan, width=width, variables=(), slos=tuple(slo for slo in sliced if slo.slice_width == width))
+        for width in dict.fromkeys(slo.slice_width for slo in sliced)
+    ]
+
+
+def count_slices(table: pl.DataFrame, plan: Plan, sliced: Sequence[tuple[Plan, pl.DataFrame]]) -> pl.DataFrame:
+    """Replace the requests counted for SLOs on slices of time by their slices; other SLOs are left as they are.
+
+    Each unit has slices of its own, so over units they add up as requests do.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Result of ``finish_rollup``: ``unit``, ``t``, event counts, variables.
+    plan : Plan
+        The plan it was made with.
+    sliced : sequence of (Plan, polars.DataFrame)
+        Plans of :func:`plan_slices`, and what the requests summed to by them.
+
+    Returns
+    -------
+    polars.DataFrame
+        The table with ``<slo>.total`` (slices with requests) and ``<slo>.bad`` (bad slices, or the sum of their bad
+        shares); a window without data stays null.
+
+    Examples
+    --------
+    >>> from datetime import timedelta
+    >>> empty = pl.DataFrame({"unit": ["all"], "t": [0]})
+    >>> plan = Plan(by=(), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
+    >>> count_slices(empty, plan, []).equals(empty)
+    True
+    """
+    for mine, partial in sliced:
+        sums = [pl.col(f"{part}:{slo.name}").sum() for slo in mine.slos for part in ("total", "bad")]
         slices = partial.group_by("t", unit=unit_text(plan.keys)).agg(sums)
-        for slo in mine:
-            table = _replaced(table, slices, slo, plan.width // width)
+        for slo in mine.slos:
+            table = _replaced(table, slices, slo, plan.width // mine.width)
     return table
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from causalrel import display, errors
 from causalrel.changes import tell_inseparable
+from causalrel.clusters import Doer, doing
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Origin
 from causalrel.histograms import count_histograms, has_histograms
+from causalrel.metrics import rollup_samples
 from causalrel.notices import metric_notices, notices
+from causalrel.partials import Partial, add_up, cut_requests, roll_up
 from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
 from causalrel.quantiles import add_quantiles, plan_quantiles
-from causalrel.rollups import finish_rollup, partial_rollup, rollup_samples, tidy_requests
+from causalrel.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
+from causalrel.rollups import check_rows, finish_rollup
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import LOAD, TIME
-from causalrel.timeslices import count_slices
+from causalrel.timeslices import count_slices, plan_slices
 from causalrel.variables import Role, Variable, duration_text, parse_duration
 
 
@@ -253,6 +258,7 @@ def window(
     every: str = "5m",
     by: str | Sequence[str] = "service",
     quantiles: Mapping[str, Sequence[float]] | None = None,
+    cluster: str | None = None,
 ) -> Windows:
     """Count good and bad events of each unit and window, beside everything that may have caused them.
 
@@ -280,6 +286,9 @@ def window(
         Columns of the requests and shares between 0 and 1: ``{"ttft_s": (0.5, 0.99)}`` adds the variables
         ``ttft_s.p50`` and ``ttft_s.p99``, each within 1 % of a value of the window (see ``causalrel.sketches``), null
         where a window has none. They are quantiles of the requests that have a value, so failed ones may be missing.
+    cluster : str or None
+        Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers sum the files piece by piece; they
+        must find them under the same paths. None to sum here. The windows are the same to the byte.
 
     Returns
     -------
@@ -291,7 +300,8 @@ def window(
     ------
     CausalrelError
         When there are no requests, a column is absent, the windows are wider than the data, a quantile is no share, a
-        category is an id, there are too many units, or one series tells two values at one time.
+        category is an id, there are too many units, one series tells two values at one time, or the cluster cannot be
+        used.
 
     Examples
     --------
@@ -311,12 +321,16 @@ def window(
         return _histogram_windows(telemetry, slos, units, width)
     plan = plan_rollup(telemetry, slos, units, width)
     asked = plan_quantiles(quantiles or {}, telemetry, plan)
+    plans = [plan, *plan_slices(plan)]
     notes = list(telemetry.notes)
-    requests = tidy_requests(telemetry.requests, plan, every, notes)
-    partial = partial_rollup(requests, plan)
-    table = count_slices(finish_rollup(partial, plan, notes), requests, plan)
-    notes += notices(telemetry, plan, partial, table)
-    table = add_quantiles(table, requests, partial, plan, asked, notes)
+    with doing(cluster) as do:
+        parts = cut_requests(telemetry, plan) if cluster else [telemetry.requests]
+        partial = _rolled(do, parts, plans, list(dict.fromkeys(one.column for one in asked)))
+    check_rows(partial, plan, every, notes)
+    table = finish_rollup(partial.tables[0], plan, notes)
+    table = count_slices(table, plan, list(zip(plans, partial.tables, strict=True))[1:])
+    notes += notices(telemetry, plan, partial.tables[0], table)
+    table = add_quantiles(table, partial.counts, asked, notes)
     return _assembled(telemetry, plan, table, (LOAD, *plan.variables, *(one.variable for one in asked)), notes)
 
 
@@ -351,3 +365,17 @@ def _assembled(
         notes=tuple(notes),
         changes=changes,
     )
+
+
+def _rolled(do: Doer, parts: list[pl.LazyFrame], plans: list[Plan], columns: list[str]) -> Partial:
+    """Sum the requests of all parts, each id once."""
+    source, repeated = plans[0].source, 0
+    if plans[0].schema.get("request_id", pl.Null) != pl.Null:
+        hashes = find_repeats(do([functools.partial(hash_ids, part, source) for part in parts]))
+        if len(hashes):
+            rows = pl.concat(do([functools.partial(with_ids, part, hashes, source) for part in parts]))
+            first = keep_first(rows, plans[0])
+            parts = [*(without_ids(part, hashes) for part in parts), first.lazy()]
+            repeated = rows.height - first.height
+    found = add_up(do([functools.partial(roll_up, part, plans, columns) for part in parts]))
+    return replace(found, rows=found.rows + repeated, timed=found.timed + repeated, repeated=repeated)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 import causalrel as cr
 from causalrel import SLO, CausalrelError, Telemetry, Variable, window
-from causalrel.plans import Plan
+from causalrel.partials import roll_up
+from causalrel.plans import plan_rollup
 from causalrel.quantiles import take_quantiles
-from causalrel.sketches import BucketCounts, bucket_codes, bucket_values, count_buckets, merge_counts
+from causalrel.sketches import BucketCounts, bucket_codes, bucket_values, merge_counts
 from causalrel.telemetry.schema import TIME
 
 START = datetime(2026, 2, 11, 9, tzinfo=UTC)
 NINE = int(START.timestamp()) // 300
-FIRST = NINE - 14
 SLOW = SLO(name="slow", dimension="latency", where="e2e_s <= 10", target=0.99)
 SHARES = (0.01, 0.5, 0.95, 0.99, 0.999)
 
@@ -38,8 +38,8 @@ def requests(rows: list[Row]) -> pl.LazyFrame:
 
 def counted(rows: list[Row]) -> BucketCounts:
     frame = requests(rows)
-    plan = Plan(by=("node",), width=timedelta(minutes=5), slos=(), variables=(), schema={}, source="memory")
-    return count_buckets(frame, plan, frame.select(k0="node").collect(), ["ttft_s"], FIRST)["ttft_s"]
+    plan = plan_rollup(Telemetry(requests=frame), [], ["node"], timedelta(minutes=5))
+    return roll_up(frame, [plan], ["ttft_s"]).counts["ttft_s"]
 
 
 def same(one: BucketCounts, other: BucketCounts) -> bool:
@@ -140,19 +140,14 @@ def test_a_million_rows_count_the_same_in_any_order() -> None:
             "ttft_s": rng.lognormal(-1, 1, 5_000_000),
         }
     )
-    plan = Plan(by=(), width=timedelta(minutes=1), slos=(), variables=(), schema={}, source="memory")
+    plan = plan_rollup(Telemetry(requests=frame.lazy()), [], [], timedelta(minutes=1))
     whole, sorted_, early, late = (
-        count_buckets(part.lazy(), plan, pl.DataFrame(), ["ttft_s"], 0)["ttft_s"]
+        roll_up(part.lazy(), [plan], ["ttft_s"]).counts["ttft_s"]
         for part in (frame, frame.sort("time"), frame.head(1_000_000), frame.tail(4_000_000))
     )
     assert same(whole, sorted_)
     assert same(whole, merge_counts([late, early]))
     assert whole.counts.sum() == 5_000_000
-
-
-def test_requests_before_the_first_window_are_refused() -> None:
-    with pytest.raises(CausalrelError, match="lie before the first window"):
-        counted([(-86_400, "a", 1.0)])
 
 
 def test_many_units_are_told_apart() -> None:

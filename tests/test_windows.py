@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrel import SLO, CausalrelError, Telemetry, Variable, Windows, window
+from causalrel.partials import add_up, roll_up
 from causalrel.plans import plan_rollup
-from causalrel.rollups import finish_rollup, partial_rollup
+from causalrel.rollups import finish_rollup
 from causalrel.telemetry.schema import SAMPLES, TIME
 
 START = datetime(2026, 2, 11, 9, tzinfo=UTC)
@@ -286,8 +287,8 @@ def test_order_and_partition_do_not_matter(events: list[tuple[Any, ...]], random
     shuffled = frame[order]
     assert window(Telemetry(requests=shuffled.lazy()), [TTFT]).frame().equals(whole.frame())
     plan = plan_rollup(Telemetry(requests=frame.lazy()), [TTFT], ["service"], timedelta(minutes=5))
-    pieces = [partial_rollup(shuffled.gather_every(parts, offset).lazy(), plan) for offset in range(parts)]
-    summed = finish_rollup(pl.concat(pieces), plan, [])
+    pieces = [roll_up(shuffled.gather_every(parts, offset).lazy(), [plan]) for offset in range(parts)]
+    summed = finish_rollup(add_up(pieces).tables[0], plan, [])
     assert summed.drop("t").equals(whole.frame().drop("time"))
 
 

@@ -16,6 +16,7 @@ from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_
 from causalrel.cli.options import (
     Against,
     By,
+    Cluster,
     ColumnMap,
     Data,
     Do,
@@ -129,6 +130,7 @@ def budget(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Time it is told at; end of data if not.")] = None,
     pool: Annotated[Pool, typer.Option("--pool", help="Pool the units' burns; nuts compiles a sampler.")] = Pool.none,
     tell: Annotated[Tell, typer.Option("--tell", help="Which table of the budget.")] = Tell.budget,
@@ -145,7 +147,7 @@ def budget(
     if tell is Tell.expenses or prices is not None:
         write(expenses_of(telemetry_of(data, columns), tell, by, prices), form, output)
         return
-    asked = ask(data, columns, slo, None, every, by)
+    asked = ask(data, columns, slo, None, every, by, cluster)
     made = cr.budget(asked.windows, as_of=as_of, pool=pool.value, seed=seed)
     write(tell_of(made, tell, phases, policy, seed), form, output)
 
@@ -158,13 +160,14 @@ def discover(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Block resamples.")] = 20,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Learn a graph in the order of roles; the answer is a graph document (YAML)."""
-    asked = ask(data, columns, slo, graph, every, by)
+    asked = ask(data, columns, slo, graph, every, by, cluster)
     found = cr.discover(asked.windows, asked.graph, resamples=resamples, seed=seed)
     if output is not None and output.suffix in (".yaml", ".yml"):
         return write_text(found.to_yaml(), output)
@@ -181,13 +184,14 @@ def effect(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     where: Where = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Estimate what setting one variable does to a budget."""
-    asked = ask(data, columns, slo, graph or "", every, by)
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
     found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, where=where, seed=seed)
     write_estimate(found, form, output)
@@ -204,12 +208,13 @@ def attribute(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Say who burnt the budget in a span; the parts add up."""
-    asked = ask(data, columns, slo, graph or "", every, by)
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
     span = span_of(during, "--during") or asked.during
     if span is None:
         raise errors.bad_question("attribute needs a span", "write --during START,END")
@@ -227,12 +232,13 @@ def forecast(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Say how much of each budget is spent by the horizon, as things are."""
-    asked = ask(data, columns, slo, graph or "", every, by)
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
     write_estimate(cr.forecast(asked.windows, network_of(asked, seed), horizon=horizon, seed=seed), form, output)
 
 
@@ -249,12 +255,13 @@ def whatif(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Say how much of each budget is spent if something were set differently."""
-    asked = ask(data, columns, slo, graph or "", every, by)
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
     network = network_of(asked, seed)
     found = cr.whatif(asked.windows, network, do=do_of(do) or {}, horizon=horizon, seed=seed)
     write_estimate(found, form, output)
@@ -277,6 +284,7 @@ def report(
     every: Every = None,
     by: By = None,
     columns: ColumnMap = None,
+    cluster: Cluster = None,
     during: During = None,
     against: Against = None,
     on: On = None,
@@ -293,7 +301,7 @@ def report(
     """Write the causal attribution report."""
     with progress() as told:
         told("reading")
-        asked = ask(data, columns, slo, graph or "", every, by)
+        asked = ask(data, columns, slo, graph or "", every, by, cluster)
         made = cr.report(
             asked.windows,
             network_of(asked, seed),

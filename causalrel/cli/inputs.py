@@ -129,12 +129,20 @@ def tell(notes: tuple[str, ...]) -> None:
         sys.stderr.write(f"note: {display.plain(note)}\n")
 
 
-def ask(data: str, columns: str | None, slo: str | None, graph: str | None, every: str | None, by: str | None) -> Asked:
+def ask(
+    data: str,
+    columns: str | None,
+    slo: str | None,
+    graph: str | None,
+    every: str | None,
+    by: str | None,
+    cluster: str | None = None,
+) -> Asked:
     """Read, load and window what the shared options name.
 
     Parameters
     ----------
-    data, columns, slo, graph, every, by : str or None
+    data, columns, slo, graph, every, by, cluster : str or None
         Options as typed; ``graph`` is None where the verb can do without one, empty where it was not named.
 
     Returns
@@ -158,7 +166,8 @@ def ask(data: str, columns: str | None, slo: str | None, graph: str | None, ever
     if slos is None:
         raise errors.bad_question("no SLO was named", "write --slo FILE, or the name of a shipped one")
     units = by.split(",") if by else card.get("by", "service")
-    windows = cr.window(telemetry, cr.load_slos(slos), every=every or card.get("every", "5m"), by=units)
+    width = every or card.get("every", "5m")
+    windows = cr.window(telemetry, cr.load_slos(slos), every=width, by=units, cluster=cluster)
     tell(windows.notes)
     named = graph or (card.get("graph") if graph is not None else None)
     if graph == "" and named is None:

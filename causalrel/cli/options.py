@@ -53,6 +53,9 @@ GraphName = Annotated[str | None, typer.Option("--graph", help="Graph file, or t
 Every = Annotated[str | None, typer.Option("--every", help="Width of a window, such as 5m.")]
 By = Annotated[str | None, typer.Option("--by", help="Columns that make a unit, separated by commas.")]
 ColumnMap = Annotated[str | None, typer.Option("--columns", help="Column map for in-house logs, a file or a name.")]
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", help="Dask scheduler that sums the requests, such as tcp://HOST:PORT.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of every random draw.")]
 FormatOf = Annotated[Format | None, typer.Option("--format", help="Default: by the ending of -o, else text.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; - or nothing is stdout.")]

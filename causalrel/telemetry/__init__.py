@@ -30,6 +30,8 @@ class Telemetry:
         Where it was read or made, as a short name.
     notes : tuple of str
         What was assumed or repaired while reading, one sentence each.
+    parts : tuple of polars.LazyFrame
+        The same requests file by file, where they were read from several.
 
     Examples
     --------
@@ -44,6 +46,7 @@ class Telemetry:
     variables: tuple[Variable, ...] = ()
     source: str = "memory"
     notes: tuple[str, ...] = ()
+    parts: tuple[pl.LazyFrame, ...] = ()
 
     def frame(self) -> pl.DataFrame:
         """Return the requests, collected.

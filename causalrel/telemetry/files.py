@@ -106,7 +106,7 @@ def _check_magic(path: Path, head: bytes) -> None:
 
 
 def _scan_parquet(path: Path, _notes: list[str]) -> pl.LazyFrame:
-    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
+    return pl.scan_parquet(path.absolute(), glob=False, hive_partitioning=False)
 
 
 def _scan_csv(path: Path, notes: list[str]) -> pl.LazyFrame:
@@ -133,7 +133,7 @@ def _scan_csv(path: Path, notes: list[str]) -> pl.LazyFrame:
                 path, f"line {rows.line_num + 1} has {len(row)} fields where the header has {len(names)}", "correct it"
             )
     texts = {name: pl.String for name in _TEXT_COLUMNS if name in names}
-    frame = pl.scan_csv(path, separator=mark, glob=False, infer_schema_length=None, schema_overrides=texts)
+    frame = pl.scan_csv(path.absolute(), separator=mark, glob=False, infer_schema_length=None, schema_overrides=texts)
     return frame.rename({name.replace('"', '""'): name for name in names if '"' in name})
 
 
@@ -181,4 +181,4 @@ def _scan_jsonl(path: Path, notes: list[str]) -> pl.LazyFrame:
     if any(letter in str(path) for letter in "*?["):
         with unpacked(path) as file:
             return pl.scan_ndjson(BytesIO(file.read()), infer_schema_length=None)
-    return pl.scan_ndjson(path, infer_schema_length=None)
+    return pl.scan_ndjson(path.absolute(), infer_schema_length=None)

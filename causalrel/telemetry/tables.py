@@ -90,6 +90,7 @@ def read(path: str | Path, *, columns: str | Path | None = None) -> Telemetry:
         variables=declared,
         source=source.name,
         notes=tuple(dict.fromkeys(notes)),
+        parts=tuple(made.get("requests", ())),
     )
 
 

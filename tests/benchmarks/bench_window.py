@@ -3,8 +3,8 @@
 Run: python tests/benchmarks/bench_window.py [--rows 2e7] [--file REQUESTS.parquet]
 
 One week of requests of 14 units in windows of a minute, four SLOs, the means of six columns and three quantiles of one.
-Each call is a process of its own, ours and DuckDB's in turn; figures are medians of three. Both do the same group-by;
-ours reads the file once for what is summed and once more for the buckets.
+Each call is a process of its own, ours and DuckDB's in turn; figures are medians of three. Both do the same group-by in
+one pass over the file.
 """
 
 from __future__ import annotations

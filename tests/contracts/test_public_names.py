@@ -43,7 +43,7 @@ SIGNATURES = {
     ),
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",
-    "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None)",
+    "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
 # Every one of these answers for itself in a notebook: a line of text, escaped HTML, a Polars frame.
 SHOWN = ("Budget", "Estimate", "Graph", "Network", "SLO", "Telemetry", "Windows")
