@@ -107,6 +107,9 @@ def effect(
     data = make_design(narrowed, variable, on, fixed, chosen)
     verdict, support_checks = judge(data, chosen)
     checks += support_checks
+    if (bounds := narrowed.bounds(on)) is not None:
+        checks.append(bounds)
+        verdict = "refused" if verdict == "refused" else "bounded"
     if verdict == "refused":
         return refusal(method=method, checks=checks, **told)
     shares = _drive(data, found, of, on, chosen, draws, seed)

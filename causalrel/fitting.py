@@ -122,7 +122,7 @@ def fit(windows: Windows, graph: Graph, *, draws: int = 200, seed: int = 0) -> N
     for name in graph.order():
         made, said = _mechanism(windows, graph, name, draws, rng)
         mechanisms.append(made)
-        checks += said
+        checks += [*said, *([] if (bounds := windows.bounds(name)) is None else [bounds])]
     return Network(
         graph=graph,
         mechanisms=tuple(mechanisms),

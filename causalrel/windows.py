@@ -14,7 +14,7 @@ from causalrel import display, errors
 from causalrel.changes import tell_inseparable
 from causalrel.clusters import Doer, doing
 from causalrel.counted import counted_slos, regular_table
-from causalrel.estimates import Origin
+from causalrel.estimates import Check, Origin
 from causalrel.histograms import count_histograms, has_histograms
 from causalrel.metrics import rollup_samples
 from causalrel.notices import metric_notices, notices
@@ -198,6 +198,25 @@ class Windows:
             if variable.name == name:
                 return variable
         raise errors.unknown_variable(name, "the windows", [variable.name for variable in self.variables])
+
+    def bounds(self, name: str) -> Check | None:
+        """Say between which counts the bad events of an SLO lie, where buckets bound them; the most are counted.
+
+        Parameters
+        ----------
+        name : str
+            The SLO.
+
+        Returns
+        -------
+        Check or None
+            A failed check; None where events were counted.
+        """
+        if f"{name}.bad_low" not in self.table.columns:
+            return None
+        low, high = (int(self.table[f"{name}.{part}"].sum()) for part in ("bad_low", "bad"))
+        says = f"buckets tell that between {low:,} and {high:,} events of {name} are bad; the most are counted"
+        return Check(name=f"{name}: bounds", passed=False, says=says)
 
     def during(self, start: datetime, end: datetime) -> pl.DataFrame:
         """Return the rows whose window starts in a span.

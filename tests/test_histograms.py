@@ -141,6 +141,19 @@ def test_a_budget_of_bounds_says_so_and_covers_both_ends() -> None:
     assert said.startswith("buckets tell that between")
 
 
+def test_effects_and_attributions_of_bounded_events_say_so() -> None:
+    windows = cr.window(cr.load_dataset("batch-under-load"), cr.load_slos("llm-chat"), every="30m", by="node")
+    graph = cr.load_graph("llm-serving").project(windows.names)
+    low = pl.col("ttft.bad") // 2
+    loose = replace(windows, table=windows.table.with_columns(low.alias("ttft.bad_low")))
+    asked = {"of": "batch_size", "levels": (10, 20), "on": "ttft"}
+    plain, bounded = (cr.effect(data, graph, **asked) for data in (windows, loose))
+    assert (plain.verdict, bounded.verdict) == ("answered", "bounded")
+    assert np.array_equal(plain.draws, bounded.draws)
+    network = cr.fit(loose, graph.leading_to("ttft"))
+    assert "ttft: bounds" in [check.name for check in network.checks if not check.passed]
+
+
 def test_an_interval_of_bounds_covers_a_truth_at_either_end() -> None:
     """400 repeats: the sd of a coverage of 90 % is 1.5 %, so 86 % is more than 2.5 of them low."""
     rng = np.random.default_rng(4)

@@ -131,9 +131,8 @@ def _bounded(
             pass
     loose = (rows["bad_low"] < rows["bad"]).to_numpy()
     draws[1::2, loose] = least[1::2, loose]
-    for name, fewest, most in (
-        rows.filter(pl.Series(loose) & (pl.col("unit") == "all")).select("slo", "bad_low", "bad").rows()
-    ):
+    whole = rows.filter(pl.Series(loose) & (pl.col("unit") == "all"))
+    for name, fewest, most in whole.select("slo", "bad_low", "bad").rows():
         says = f"buckets tell that between {fewest:,} and {most:,} events of {name} are bad; the most are counted"
         yield Check(name=f"bounds {name}", passed=False, says=says)
 
