@@ -150,7 +150,7 @@ def test_effects_and_attributions_of_bounded_events_say_so() -> None:
     plain, bounded = (cr.effect(data, graph, **asked) for data in (windows, loose))
     assert (plain.verdict, bounded.verdict) == ("answered", "bounded")
     assert np.array_equal(plain.draws, bounded.draws)
-    network = cr.fit(loose, graph.leading_to("ttft"))
+    network = cr.fit(loose, graph.leading_to("ttft", windows.varying))
     assert "ttft: bounds" in [check.name for check in network.checks if not check.passed]
 
 
