@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from causalrel.partials import LIMIT, SCALE
@@ -13,7 +15,9 @@ from causalrel.variables import Variable
 _SENTINEL = 2_147_483_616.0
 
 
-def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[pl.DataFrame, list[Variable]]:
+def rollup_samples(
+    telemetry: Telemetry, plan: Plan, notes: list[str], quantiles: Sequence[tuple[str, float, Variable]] = ()
+) -> tuple[pl.DataFrame, list[Variable]]:
     """Average the samples of each unit-window, over all series of a metric whatever their labels.
 
     Parameters
@@ -24,13 +28,16 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
         The plan of the requests.
     notes : list of str
         Takes why samples were left out.
+    quantiles : sequence of (str, float, Variable)
+        Metrics whose quantiles are wanted too: the metric, the share from 0 to 1, and what the quantile becomes. It is
+        the sample of rank ``floor(share * (n - 1))`` from 0 among the ``n`` of the window.
 
     Returns
     -------
     table : polars.DataFrame
-        ``unit``, ``t``, then one column a metric.
+        ``unit``, ``t``, then one column a metric, then one a quantile.
     variables : list of Variable
-        The metrics found.
+        The metrics found, then the quantiles of those.
 
     Examples
     --------
@@ -54,15 +61,21 @@ def rollup_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> tuple[
         .filter(pl.col("value").is_finite() & (pl.col("value").abs() < LIMIT))
         .with_columns(pl.col("metric").replace(names), unit=unit_text(plan.keys))
         .group_by("unit", "t", "metric")
-        .agg(s=(pl.col("value") * SCALE).round().cast(pl.Int128).sum(), c=pl.len()),
+        .agg(
+            *[pl.col("value").quantile(share, "lower").alias(to.name) for _, share, to in quantiles],
+            s=(pl.col("value") * SCALE).round().cast(pl.Int128).sum(),
+            c=pl.len(),
+        ),
         plan.source,
     ).with_columns(mean=pl.col("s").cast(pl.Float64) / pl.col("c") / SCALE)
     found = [variable for variable in METRIC_VARIABLES if (summed["metric"] == variable.name).any()]
     table = summed.select("unit", "t").unique()
-    for variable in found:
-        one = summed.filter(pl.col("metric") == variable.name).select("unit", "t", pl.col("mean").alias(variable.name))
+    wanted = [(variable.name, "mean", variable) for variable in found]
+    wanted += [(name, to.name, to) for name, _, to in quantiles if any(one.name == name for one in found)]
+    for name, column, variable in wanted:
+        one = summed.filter(pl.col("metric") == name).select("unit", "t", pl.col(column).alias(variable.name))
         table = table.join(one, on=["unit", "t"], how="left")
-    return table, found
+    return table, [variable for _, _, variable in wanted]
 
 
 def _keyed_samples(telemetry: Telemetry, plan: Plan, notes: list[str]) -> pl.LazyFrame | None:

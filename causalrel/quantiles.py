@@ -14,7 +14,7 @@ from causalrel import errors
 from causalrel.plans import Plan
 from causalrel.sketches import WIDTH, BucketCounts, Integers, bucket_values
 from causalrel.telemetry import Telemetry
-from causalrel.telemetry.schema import REQUEST_VARIABLES
+from causalrel.telemetry.schema import METRIC_VARIABLES, REQUEST_VARIABLES
 from causalrel.variables import Variable
 
 _WRONG_SHARE = 0.01
@@ -31,9 +31,12 @@ class Quantile:
     column : str
         Column of the requests.
     share : Fraction
-        Share of the values at or below it, between 0 and 1.
+        Share of the values at or below it, from 0 to 1.
     variable : Variable
-        What it becomes in the windows: ``<column>.p<percent>``, of the column's role and unit.
+        What it becomes in the windows: ``<column>.p<percent>``, ``<column>.min`` or ``<column>.max``, of the column's
+        role and unit.
+    sampled : bool
+        Whether the column is a metric of the samples.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class Quantile:
     column: str
     share: Fraction
     variable: Variable
+    sampled: bool = False
 
 
 def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, plan: Plan) -> tuple[Quantile, ...]:
@@ -52,7 +56,7 @@ def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, p
     Parameters
     ----------
     asked : mapping of str to sequence of float
-        Column to shares between 0 and 1.
+        Column of the requests, or metric of the samples, to shares from 0 (the least) to 1 (the most).
     telemetry : Telemetry
         Where the columns and their roles are told.
     plan : Plan
@@ -66,7 +70,7 @@ def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, p
     Raises
     ------
     CausalrelError
-        When a column is absent, holds no numbers or has no role, a share is not between 0 and 1, or there are too many.
+        When a column is absent, holds no numbers or has no role, a share is not from 0 to 1, or there are too many.
 
     Examples
     --------
@@ -78,11 +82,13 @@ def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, p
     ['ttft_s.p50', 'ttft_s.p99_9']
     """
     known = {variable.name: variable for variable in (*REQUEST_VARIABLES, *telemetry.variables)}
+    metrics = {} if telemetry.samples is None else {variable.name: variable for variable in METRIC_VARIABLES}
     made: dict[str, Quantile] = {}
     for name, shares in asked.items():
-        if name not in plan.schema:
-            raise errors.unknown_column(name, "quantiles", plan.schema)
-        kind = plan.schema[name]
+        sampled = name in metrics and name not in plan.schema
+        if not sampled and name not in plan.schema:
+            raise errors.unknown_column(name, "quantiles", [*plan.schema, *metrics])
+        kind, known = plan.schema.get(name, pl.Float64()), {**metrics, **known}
         if not (kind.is_numeric() or kind == pl.Null):
             raise errors.bad_question(f"quantiles of '{name}' were asked, which holds {kind}", "ask columns of numbers")
         if name not in known:
@@ -93,12 +99,13 @@ def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, p
         for share in [shares] if isinstance(shares, int | float) else shares:
             exact = _exact_share(name, share)
             percent = f"{(exact * 100).normalize():f}".replace(".", "_")
-            variable = Variable(name=f"{name}.p{percent}", role=known[name].role, unit=known[name].unit)
+            ending = {0: "min", 1: "max"}.get(int(exact) if exact in (0, 1) else -1, f"p{percent}")
+            variable = Variable(name=f"{name}.{ending}", role=known[name].role, unit=known[name].unit)
             if variable.name in plan.schema:
                 raise errors.bad_question(
                     f"the quantile '{variable.name}' bears the name of a column", "rename the column or leave it out"
                 )
-            made[variable.name] = Quantile(column=name, share=Fraction(exact), variable=variable)
+            made[variable.name] = Quantile(column=name, share=Fraction(exact), variable=variable, sampled=sampled)
     if len(made) > _MOST:
         raise errors.over_limit(f"{len(made)} quantiles were asked, more than {_MOST}", "ask fewer")
     return tuple(made.values())
@@ -110,10 +117,8 @@ def plan_numbers(plan: Plan) -> list[str]:
 
 
 def _exact_share(name: str, share: float) -> Decimal:
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise errors.bad_question(
-            f"the share {share!r} asked of '{name}' is not between 0 and 1", "write one such as 0.95"
-        )
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise errors.bad_question(f"the share {share!r} asked of '{name}' is not from 0 to 1", "write one such as 0.95")
     exact = Decimal(repr(float(share)))
     exponent = exact.normalize().as_tuple().exponent
     if isinstance(exponent, int) and exponent < -_DECIMALS:

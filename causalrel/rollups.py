@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.partials import SCALE, Partial
+from causalrel.partials import SCALE, Partial, add_up, roll_up
 from causalrel.plans import Plan, is_modal, unit_text
+from causalrel.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
 from causalrel.telemetry.parts import accounted
 from causalrel.telemetry.schema import LOAD, TIME
 
 _MAX_ROWS = 5_000_000
 _SIGNED_SHARE = 0.01
+
+
+def sum_parts(
+    do: Callable[[Sequence[Callable[[], Any]]], list[Any]],
+    parts: Sequence[pl.LazyFrame],
+    plans: Sequence[Plan],
+    columns: Sequence[str],
+) -> Partial:
+    """Sum the requests of all parts, each request id once.
+
+    Parameters
+    ----------
+    do : callable
+        Does jobs, functions without arguments, and returns their results in order.
+    parts : sequence of polars.LazyFrame
+        Requests, all of the same columns.
+    plans : sequence of Plan
+        What to sum; at least one.
+    columns : sequence of str
+        Columns of numbers to count in buckets.
+
+    Returns
+    -------
+    Partial
+        The same however the requests are cut.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.telemetry import Telemetry
+    >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 10, 10)]
+    >>> frame = pl.LazyFrame({"time": times, "request_id": ["a", "b", "a"]}, schema_overrides={"time": TIME})
+    >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(minutes=5))
+    >>> sum_parts(lambda jobs: [job() for job in jobs], [frame], [plan], []).repeated
+    1
+    """
+    source, repeated = plans[0].source, 0
+    if plans[0].schema.get("request_id", pl.Null) != pl.Null:
+        hashes = find_repeats(do([functools.partial(hash_ids, part, source) for part in parts]))
+        if len(hashes):
+            rows = pl.concat(do([functools.partial(with_ids, part, hashes, source) for part in parts]))
+            first = keep_first(rows, plans[0])
+            parts = [*(without_ids(part, hashes) for part in parts), first.lazy()]
+            repeated = rows.height - first.height
+    found = add_up(do([functools.partial(roll_up, part, plans, columns) for part in parts]))
+    return replace(found, rows=found.rows + repeated, timed=found.timed + repeated, repeated=repeated)
 
 
 def check_rows(partial: Partial, plan: Plan, every: str, notes: list[str]) -> None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from causalrel import display, errors
 from causalrel.changes import tell_inseparable
-from causalrel.clusters import Doer, doing
+from causalrel.clusters import doing
 from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Check, Origin
 from causalrel.histograms import count_histograms, has_histograms
 from causalrel.metrics import rollup_samples
 from causalrel.notices import metric_notices, notices
-from causalrel.partials import Partial, add_up, cut_requests, roll_up
+from causalrel.partials import cut_requests
 from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import package_version
-from causalrel.quantiles import add_quantiles, plan_quantiles
-from causalrel.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
-from causalrel.rollups import check_rows, finish_rollup
+from causalrel.quantiles import Quantile, add_quantiles, plan_quantiles
+from causalrel.rollups import check_rows, finish_rollup, sum_parts
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import LOAD, TIME
@@ -302,9 +300,9 @@ def window(
     by : str or sequence of str
         Request columns that make a unit; where ``service`` is absent there is one unit, ``all``.
     quantiles : mapping of str to sequence of float or None
-        Columns of the requests and shares between 0 and 1: ``{"ttft_s": (0.5, 0.99)}`` adds the variables
-        ``ttft_s.p50`` and ``ttft_s.p99``, each within 1 % of a value of the window (see ``causalrel.sketches``), null
-        where a window has none. They are quantiles of the requests that have a value, so failed ones may be missing.
+        Columns of the requests and metrics of the samples, and shares from 0 to 1: ``{"ttft_s": (0.5, 1)}`` adds the
+        variables ``ttft_s.p50`` and ``ttft_s.max``, each within 1 % of a value of the window (``causalrel.sketches``;
+        those of metrics are exact), null where a window has none. Failed requests without a value are not among them.
     cluster : str or None
         Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers sum the files piece by piece; they
         must find them under the same paths. None to sum here. The windows are the same to the byte.
@@ -337,36 +335,50 @@ def window(
         raise errors.bad_question(f"{len(names)} SLOs named {names} cannot be counted", "give SLOs of different names")
     units = [by] if isinstance(by, str) else by
     if has_histograms(telemetry):
-        return _histogram_windows(telemetry, slos, units, width)
+        return _histogram_windows(telemetry, slos, units, width, quantiles or {})
     plan = plan_rollup(telemetry, slos, units, width)
     asked = plan_quantiles(quantiles or {}, telemetry, plan)
+    taken = [one for one in asked if not one.sampled]
     plans = [plan, *plan_slices(plan)]
     notes = list(telemetry.notes)
     with doing(cluster) as do:
         parts = cut_requests(telemetry, plan) if cluster else [telemetry.requests]
-        partial = _rolled(do, parts, plans, list(dict.fromkeys(one.column for one in asked)))
+        partial = sum_parts(do, parts, plans, list(dict.fromkeys(one.column for one in taken)))
     check_rows(partial, plan, every, notes)
     table = finish_rollup(partial.tables[0], plan, notes)
     table = count_slices(table, plan, list(zip(plans, partial.tables, strict=True))[1:])
     notes += notices(telemetry, plan, partial.tables[0], table)
-    table = add_quantiles(table, partial.counts, asked, notes)
-    return _assembled(telemetry, plan, table, (LOAD, *plan.variables, *(one.variable for one in asked)), notes)
+    table = add_quantiles(table, partial.counts, taken, notes)
+    found = (LOAD, *plan.variables, *(one.variable for one in taken))
+    return _assembled(telemetry, plan, table, found, asked, notes)
 
 
-def _histogram_windows(telemetry: Telemetry, slos: Sequence[SLO], units: Sequence[str], width: timedelta) -> Windows:
+def _histogram_windows(
+    telemetry: Telemetry,
+    slos: Sequence[SLO],
+    units: Sequence[str],
+    width: timedelta,
+    quantiles: Mapping[str, Sequence[float]],
+) -> Windows:
     """Return windows of events counted in buckets of histograms, where there are no requests."""
     notes = list(telemetry.notes)
     table = count_histograms(telemetry, slos, units, width, notes)
     by = tuple(name for name in units if table["unit"].unique().to_list() != ["all"])
     plan = Plan(by=by, width=width, slos=tuple(slos), variables=(), schema={}, source=telemetry.source)
-    return _assembled(telemetry, plan, table, (LOAD,), notes)
+    return _assembled(telemetry, plan, table, (LOAD,), plan_quantiles(quantiles, telemetry, plan), notes)
 
 
 def _assembled(
-    telemetry: Telemetry, plan: Plan, table: pl.DataFrame, variables: tuple[Variable, ...], notes: list[str]
+    telemetry: Telemetry,
+    plan: Plan,
+    table: pl.DataFrame,
+    variables: tuple[Variable, ...],
+    asked: Sequence[Quantile],
+    notes: list[str],
 ) -> Windows:
     """Join what was sampled, bring changes along, and make windows of it."""
-    samples, metrics = rollup_samples(telemetry, plan, notes)
+    sampled = [(one.column, float(one.share), one.variable) for one in asked if one.sampled]
+    samples, metrics = rollup_samples(telemetry, plan, notes, sampled)
     metrics = [metric for metric in metrics if metric.name not in table.columns]
     notes += metric_notices(telemetry, samples, plan)
     if metrics:
@@ -384,17 +396,3 @@ def _assembled(
         notes=tuple(notes),
         changes=changes,
     )
-
-
-def _rolled(do: Doer, parts: list[pl.LazyFrame], plans: list[Plan], columns: list[str]) -> Partial:
-    """Sum the requests of all parts, each id once."""
-    source, repeated = plans[0].source, 0
-    if plans[0].schema.get("request_id", pl.Null) != pl.Null:
-        hashes = find_repeats(do([functools.partial(hash_ids, part, source) for part in parts]))
-        if len(hashes):
-            rows = pl.concat(do([functools.partial(with_ids, part, hashes, source) for part in parts]))
-            first = keep_first(rows, plans[0])
-            parts = [*(without_ids(part, hashes) for part in parts), first.lazy()]
-            repeated = rows.height - first.height
-    found = add_up(do([functools.partial(roll_up, part, plans, columns) for part in parts]))
-    return replace(found, rows=found.rows + repeated, timed=found.timed + repeated, repeated=repeated)
