@@ -22,19 +22,6 @@ _LIFE: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 _MOST_ROWS = 100_000_000
 _MADE = ("entered", "left", "start", "stop", "ended", "time")
-_LAST_CODE = "DCGM_FI_DEV_XID_ERRORS"
-#: Counters of DCGM that grow when a GPU is unwell, and the event that an increase is.
-_COUNTERS = {
-    "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL": "ecc_dbe",
-    "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL": "ecc_sbe",
-    "DCGM_FI_DEV_RETIRED_DBE": "retired_dbe",
-    "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS": "remapped_uncorrectable",
-    "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS": "remapped_correctable",
-    "DCGM_FI_DEV_ROW_REMAP_FAILURE": "remap_failure",
-    "DCGM_FI_DEV_PCIE_REPLAY_COUNTER": "pcie_replay",
-    "DCGM_FI_DEV_THERMAL_VIOLATION": "thermal_violation",
-    "DCGM_FI_DEV_POWER_VIOLATION": "power_violation",
-}
 
 
 def follow_units(
@@ -118,69 +105,55 @@ def follow_units(
     return panel.drop("#life")
 
 
-def find_health_events(samples: pl.DataFrame) -> pl.DataFrame:
-    """Find health events in samples of DCGM.
+def find_lives(changes: pl.DataFrame, *, variable: str, by: str = "node") -> pl.DataFrame:
+    """Find the lives of units that were put in one another's place, from change events.
 
-    ``DCGM_FI_DEV_XID_ERRORS`` holds the last code, so a new code is an event, and the same code again is not seen.
-    Counters are events where they grow; one that falls began anew, and what it shows was counted since. A violation
-    counts the samples during which the GPU was held back. The first sample of a series tells of the time before it,
-    so it is none. An event bears the time of the sample that shows it first.
+    Units that no change names are not found: they were there all the time.
 
     Parameters
     ----------
-    samples : polars.DataFrame
-        Canonical samples: ``time``, ``node``, ``metric`` (with labels), ``value``.
+    changes : polars.DataFrame
+        Change events, of which those of ``variable`` name the unit that left (``before``) and that came (``after``).
+    variable : str
+        What names the unit, such as the serial number of a GPU.
+    by : str
+        Column that says where.
 
     Returns
     -------
     polars.DataFrame
-        ``time``, ``node``, ``gpu`` (its UUID, else its number; null where neither is told), ``event`` (``xid_79``,
-        ``ecc_dbe``, ...), ``count``, in order of time.
+        ``unit``, ``by``, ``installed`` (null: before the first change), ``removed`` (null: still there) and ``event``
+        (null, as a change does not say why): lives for :func:`follow_units`.
 
     Raises
     ------
     CausalrelError
-        When a column is missing.
-
-    References
-    ----------
-    NVIDIA dcgm-exporter, https://github.com/NVIDIA/dcgm-exporter.
+        When no change is of the variable.
 
     Examples
     --------
-    >>> rows = {
-    ...     "time": [0, 1, 2, 3],
-    ...     "node": "n1",
-    ...     "metric": "DCGM_FI_DEV_XID_ERRORS",
-    ...     "value": [13.0, 13.0, 79.0, 79.0],
-    ... }
-    >>> find_health_events(pl.DataFrame(rows)).select("time", "event", "count").rows()
-    [(2, 'xid_79', 1)]
+    >>> rows = pl.DataFrame(
+    ...     {"time": [1, 5], "node": "n1", "variable": "gpu", "before": ["a", "b"], "after": ["b", "c"]}
+    ... )
+    >>> find_lives(rows.with_columns(pl.col("time").cast(TIME)), variable="gpu")["unit"].to_list()
+    ['a', 'b', 'c']
     """
-    _need(samples, ("time", "node", "metric", "value"), "the search for health events")
-    series = ["node", "metric"]
-    label = [pl.col("metric").str.extract(rf'[{{,]{name}="([^"]*)"') for name in ("UUID", "gpu_uuid", "gpu")]
-    name = pl.col("metric").str.split("{").list.first().str.strip_suffix("_total")
-    counted = name.replace_strict(_COUNTERS, default=None, return_dtype=pl.String)
-    value, before = pl.col("value"), pl.col("value").shift().over(series)
-    code = pl.format("xid_{}", value.cast(pl.Int64, strict=False))
-    grown = pl.when(value >= before).then(value - before).otherwise(value)
-    held = counted.str.ends_with("_violation")
+    moves = changes_of(changes, [by]).filter(variable=variable).drop_nulls("unit")
+    if not moves.height:
+        known = changes["variable"].drop_nulls().unique()
+        raise errors.unknown_variable(variable, "a search for lives", known)
+    place = pl.col("unit").alias(by)
+    went = moves.select(place, pl.col("before").alias("unit"), pl.col("time").alias("removed"))
+    came = moves.select(place, pl.col("after").alias("unit"), pl.col("time").alias("installed"))
+    both = [table.drop_nulls("unit") for table in (went.with_columns(at="removed"), came.with_columns(at="installed"))]
+    steps = pl.concat(both, how="diagonal").sort("unit", "at", maintain_order=True)
+    left = pl.col("removed").shift(-1).over("unit", by)
+    begun = pl.col("installed").shift().over("unit", by).is_not_null()
     return (
-        samples.filter((name == _LAST_CODE) | counted.is_not_null())
-        .with_columns(value.fill_nan(None))
-        .drop_nulls(["time", "value"])
-        .sort("time", maintain_order=True)
-        .with_columns(grown.alias("#grown"), (value.ne(before) & value.ne(0)).alias("#new"), before.alias("#before"))
-        .drop_nulls("#before")
-        .filter(pl.when(name == _LAST_CODE).then("#new").otherwise(pl.col("#grown") > 0))
-        .select(
-            "time",
-            "node",
-            gpu=pl.coalesce(label),
-            event=pl.coalesce(counted, code),
-            count=pl.when(held | (name == _LAST_CODE)).then(1).otherwise(pl.col("#grown")).round().cast(pl.Int64),
-        )
+        steps.with_columns(pl.coalesce("removed", left).alias("removed"), begun.alias("#begun"))
+        .filter(pl.col("installed").is_not_null() | ~pl.col("#begun"))
+        .select("unit", by, pl.col("installed", "removed").cast(TIME), event=pl.lit(None, pl.String))
+        .sort("unit", "installed", nulls_last=False, maintain_order=True)
     )
 
 

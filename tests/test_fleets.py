@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import causalrel as cr
-from causalrel.fleets import find_health_events, follow_units
+from causalrel.fleets import find_lives, follow_units
+from causalrel.telemetry.health import find_health_events
 from causalrel.telemetry.schema import TIME
 
 START = datetime(2026, 2, 1, tzinfo=UTC)
@@ -234,6 +235,34 @@ def test_series_are_kept_apart() -> None:
     elsewhere = samples('DCGM_FI_DEV_XID_ERRORS{gpu="0"}', [13, 13, 13], "n2")
     found = find_health_events(pl.concat([one, elsewhere, other]))
     assert found.select("node", "gpu", "event").rows() == [("n1", "1", "xid_79")]
+
+
+def test_replaced_gpus_are_lives() -> None:
+    """A GPU comes back elsewhere, and once to the place it left."""
+    moves = [(1, "n1", "a", "b"), (2, "n2", "x", "a"), (5, "n1", "b", "c"), (7, "n2", "a", "b"), (9, "n2", "b", "a")]
+    changes = pl.DataFrame(
+        [(at(hour), node, "gpu", *pair) for hour, node, *pair in moves] + [(at(3), "n1", "firmware", "1", "2")],
+        schema={"time": TIME} | dict.fromkeys(["node", "variable", "before", "after"], pl.String),
+        orient="row",
+    )
+    found = find_lives(changes, variable="gpu")
+    assert found.rows() == [
+        ("a", "n1", None, at(1), None),
+        ("a", "n2", at(2), at(7), None),
+        ("a", "n2", at(9), None, None),
+        ("b", "n1", at(1), at(5), None),
+        ("b", "n2", at(7), at(9), None),
+        ("c", "n1", at(5), None, None),
+        ("x", "n2", None, at(2), None),
+    ]
+    made = follow_units(found, since=at(0), until=at(12), changes=changes.filter(variable="firmware"), by="node")
+    assert told(made.filter(unit="b"), "node", "firmware") == [
+        ("b", 0.0, 2.0, None, "cut", "n1", "1"),
+        ("b", 2.0, 4.0, None, "removed", "n1", "2"),
+        ("b", 4.0, 6.0, None, "removed", "n2", None),
+    ]
+    with pytest.raises(cr.CausalrelError, match=r"there is no variable 'gqu'; did you mean 'gpu'"):
+        find_lives(changes, variable="gqu")
 
 
 FINE = lives(("a", 0, 10, "dbe"))
