@@ -20,7 +20,7 @@ _LIFE: dict[str, pl.DataType | type[pl.DataType]] = {
     "removed": TIME,
     "event": pl.String,
 }
-_MOST_ROWS = 100_000_000
+_MOST_ROWS = 20_000_000
 _MADE = ("entered", "left", "start", "stop", "ended", "time")
 
 

@@ -229,6 +229,26 @@ def test_what_is_an_event_in_samples(metric: str, values: list[float | None], ex
     assert set(found["gpu"]) <= {"GPU-1"}
 
 
+def test_health_is_read_from_scrapes(tmp_path: Path) -> None:
+    """The exporter names the code in labels too, which makes no other series of it."""
+    scrapes = []
+    for minute, (code, message, errors) in enumerate(
+        [(0, "none", 1), (79, 'off the \\"bus\\", gone', 1), (79, "x", 3)]
+    ):
+        labels = 'gpu="0",UUID="GPU-7",Hostname="n1"'
+        scrapes.append(
+            f"# scraped_at: 2026-02-11T09:0{minute}:00Z\n# TYPE DCGM_FI_DEV_XID_ERRORS gauge\n"
+            f'DCGM_FI_DEV_XID_ERRORS{{{labels},err_code="{code}",err_msg="{message}"}} {code}\n'
+            f"# TYPE DCGM_FI_DEV_ECC_DBE_VOL_TOTAL counter\nDCGM_FI_DEV_ECC_DBE_VOL_TOTAL{{{labels}}} {errors}\n"
+        )
+    (tmp_path / "dcgm.prom").write_text("".join(scrapes))
+    found = cr.read(tmp_path / "dcgm.prom").samples
+    assert found is not None
+    events = find_health_events(found.collect())
+    assert events.drop("time").rows() == [("n1", "GPU-7", "xid_79", 1), ("n1", "GPU-7", "ecc_dbe", 2)]
+    assert events["time"].dt.minute().to_list() == [1, 2]
+
+
 def test_series_are_kept_apart() -> None:
     one = samples('DCGM_FI_DEV_XID_ERRORS{gpu="0"}', [0, 0, 0])
     other = samples('DCGM_FI_DEV_XID_ERRORS{gpu="1"}', [0, 79, 79])

@@ -6,6 +6,8 @@ import polars as pl
 
 from causalrel import errors
 
+#: Labels that change with the code, so that they would begin another series.
+_TOLD_BY_CODE = r'(err_code|err_msg)="(?:[^"\\]|\\.)*",?'
 _LAST_CODE = "DCGM_FI_DEV_XID_ERRORS"
 #: Counters of DCGM that grow when a GPU is unwell, and the event that an increase is.
 _COUNTERS = {
@@ -63,7 +65,7 @@ def find_health_events(samples: pl.DataFrame) -> pl.DataFrame:
     for name in ("time", "node", "metric", "value"):
         if name not in samples.columns:
             raise errors.unknown_column(name, "the search for health events", samples.columns)
-    series = ["node", "metric"]
+    series = ["node", pl.col("metric").str.replace_all(_TOLD_BY_CODE, "")]
     label = [pl.col("metric").str.extract(rf'[{{,]{name}="([^"]*)"') for name in ("UUID", "gpu_uuid", "gpu")]
     metric = pl.col("metric").str.split("{").list.first().str.strip_suffix("_total")
     counted = metric.replace_strict(_COUNTERS, default=None, return_dtype=pl.String)
