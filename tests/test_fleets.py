@@ -50,6 +50,7 @@ def test_every_way_to_enter_and_leave_a_watch() -> None:
             ("late", 40, 150, "dbe"),
             ("whole", 0, None, None),
             ("unknown", None, 160, "otb"),
+            ("unknown", 165, 190, None),
             ("fresh", 120, 170, None),
             ("after", 120, 230, "dbe"),
             ("end", 150, 200, "dbe"),
@@ -66,10 +67,11 @@ def test_every_way_to_enter_and_leave_a_watch() -> None:
         ("fresh", 0.0, 50.0, None, "removed"),
         ("late", 60.0, 110.0, "dbe", "event"),
         ("unknown", None, None, "otb", "event"),
+        ("unknown", None, None, None, "removed"),
         ("whole", 100.0, 200.0, None, "in service"),
     ]
     unknown = made.filter(unit="unknown")
-    assert unknown.select("entered", "left").rows() == [(at(100), at(160))]
+    assert unknown.select("entered", "left").rows() == [(at(100), at(160)), (at(165), at(190))]
 
 
 def test_age_stands_still_out_of_service() -> None:

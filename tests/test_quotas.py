@@ -117,6 +117,7 @@ def test_what_is_said_is_believed_and_a_bare_refusal_is_replayed() -> None:
         ("insufficient_quota", "quota"),
         ("deadline_exceeded", "shaped"),
         ("queue full", "shaped"),
+        ("429: overloaded", "shaped"),
         ("http_4291", "none"),
         ("unavailable", "none"),
     ],
