@@ -12,6 +12,7 @@ from causalrel.graphs import Graph
 from causalrel.reports import extracts
 from causalrel.reports.figures import Size, forest_svg, svg
 from causalrel.reports.tables import cells, numeric
+from causalrel.reports.timelines import worst_of
 
 #: Figures by key: the drawing for a page, and where it helps the one for a telephone.
 Drawings = Mapping[str, Mapping[str, str]]
@@ -86,7 +87,7 @@ def _sizes(answer: object) -> tuple[Size, ...]:
 def _figure(key: str, answer: Any, facts: Mapping[str, Any], size: Size) -> str:
     more: dict[str, Any] = {"on": facts["on"]} if "on" in facts else {}
     if isinstance(answer, Budget):
-        more = {"on": facts.get("on") or answer.slos[0].name}
+        more = {"on": facts.get("on") or worst_of(answer)}
         if "during" in facts:
             more["during"] = tuple(facts["during"])
     return svg(answer, name=f"{key}-{size}", size=size, **more)
