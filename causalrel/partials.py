@@ -125,27 +125,35 @@ def roll_up(requests: pl.LazyFrame, plans: Sequence[Plan], columns: Sequence[str
     >>> roll_up(frame, [plan]).tables[0]["n"].to_list()
     [2]
     """
-    tallies = [_Tally(plan) for plan in plans]
-    needed = {"time", *columns}.union(*(tally.needed for tally in tallies))
-    clean = [one for one in _cleaned(plans[0]) if _roots([one]) <= needed]
+    tallies = [_Tally(plan, f"{place}|") for place, plan in enumerate(plans)]
+    clean = _cleaned(plans[0])
     buckets = [bucket_codes(pl.col(name)).alias(f"b{i}") for i, name in enumerate(columns)]
+    made = [
+        pl.col("time"),
+        *(pl.col(f"b{i}") for i in range(len(columns))),
+        *(m for tally in tallies for m in tally.made),
+    ]
+    needed = _roots(made)
+    clean = [one for one in clean if one.meta.output_name() in needed]
+    needed = {name for name in needed | _roots([*clean, *buckets]) if name in plans[0].schema}
+    wanted = (
+        requests.select(name for name in plans[0].schema if name in needed).with_columns(clean + buckets).select(made)
+    )
     heap = BucketHeap(columns)
     rows, timed = 0, 0
     times: list[datetime] = []
     with damage_told(plans[0].source):
-        wanted = requests.select(name for name in plans[0].schema if name in needed)
         for batch in wanted.collect_batches(chunk_size=_BATCH, maintain_order=False):
             rows += batch.height
-            fine = batch.drop_nulls("time")
+            fine = batch.drop_nulls("time") if batch["time"].null_count() else batch
             if not fine.height:
                 continue
             timed += fine.height
-            times += fine.select(low=pl.col("time").min(), high=pl.col("time").max()).row(0)
-            cleaned = fine.with_columns(clean)
-            (cells, keys), *_ = [tally.put(cleaned) for tally in tallies]
+            times += [fine["time"].min(), fine["time"].max()]  # type: ignore[list-item]
+            (cells, keys), *_ = [tally.put(fine) for tally in tallies]
             if columns:
                 named = keys.select("t", unit=unit_text(plans[0].keys))
-                heap.put(named, cells, [code.to_numpy() for code in fine.select(buckets)])
+                heap.put(named, cells, [fine[f"b{i}"].to_numpy() for i in range(len(columns))])
     span = (min(times), max(times)) if times else None
     tables = tuple(tally.taken() for tally in tallies) if times else ()
     return Partial(rows=rows, timed=timed, span=span, tables=tables, counts=heap.taken() if times else {})
@@ -183,9 +191,9 @@ def add_up(parts: Sequence[Partial]) -> Partial:
 
 
 class _Tally:
-    """Sums of one plan as batches come."""
+    """Sums of one plan as batches come, in columns of their own that start with a mark."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, mark: str) -> None:
         held = dict(zip(plan.by, plan.keys, strict=True))
         modal = [variable for variable in plan.variables if is_modal(variable)]
         units = [pl.col(name).alias(key) for name, key in held.items()]
@@ -193,32 +201,32 @@ class _Tally:
         telling = [one.hash(seed) for seed, one in enumerate([*units, *modes])]
         index = (pl.col("time").dt.epoch("us") // plan.micros).alias("t")
         flags = [flag for slo in plan.slos for flag in _judged(slo, plan.schema)]
-        self._made = [*units, index, *modes, functools.reduce(operator.xor, telling, _NO_HASH).alias("hash")]
-        self._made += [*_values(plan), *flags]
+        hashed = functools.reduce(operator.xor, telling, _NO_HASH).alias("hash")
+        self._mark = mark
+        self.made = [one.name.prefix(mark) for one in (*units, index, *modes, hashed, *_values(plan), *flags)]
         self._implied = [_modal(v, plan.schema[v.name], held[v.name]) for v in modal if v.name in held]
         self._keys = [*plan.keys, "t", *(mode.meta.output_name() for mode in modes)]
         self._means = _means(plan)
         self._slos = [slo.name for slo in plan.slos]
         self._tables: list[pl.DataFrame] = []
         self._settled = 0
-        self.needed = _roots(self._made)
 
-    def put(self, cleaned: pl.DataFrame) -> tuple[Numbers, pl.DataFrame]:
-        """Add a batch whose numbers are sensible; return the cell of each row, and the keys of each cell."""
-        frame = cleaned.select(self._made)
+    def put(self, batch: pl.DataFrame) -> tuple[Numbers, pl.DataFrame]:
+        """Add a batch of what was made of requests; return the cell of each row, and the keys of each cell."""
+        frame = {name.removeprefix(self._mark): batch[name] for name in batch.columns if name.startswith(self._mark)}
         cells, rows = number_cells(frame["t"].to_numpy(), frame["hash"].to_numpy())
-        keys, size = frame.select(self._keys)[rows], len(rows)
+        keys, size = pl.DataFrame({name: frame[name] for name in self._keys})[rows], len(rows)
         counts = {"n": np.bincount(cells, minlength=size)}
         sums = []
         for name in self._means:
             sums.append(add_exactly(cells, counts["n"], frame[f"s:{name}"]).alias(f"s:{name}"))
             counts[f"c:{name}"] = counts["n"] - count_rows(cells, size, frame[f"null:{name}"])
-            if f"o:{name}" in frame.columns:
+            if f"o:{name}" in frame:
                 counts[f"o:{name}"] = count_rows(cells, size, frame[f"o:{name}"])
         for name in self._slos:
             counts[f"unknown:{name}"] = unknown = count_rows(cells, size, frame[f"unknown:{name}"])
             counts[f"bad:{name}"] = count_rows(cells, size, frame[f"bad:{name}"])
-            among = f"asked:{name}" in frame.columns
+            among = f"asked:{name}" in frame
             counts[f"total:{name}"] = (
                 count_rows(cells, size, frame[f"asked:{name}"]) if among else counts["n"]
             ) - unknown

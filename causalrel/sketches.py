@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64] | NDArray[np.uint32]
+Integers = NDArray[np.integer[Any]]
 Run = tuple[Integers, Integers]
 _Base = tuple[tuple[str, ...], int]
 
@@ -40,7 +40,7 @@ class BucketCounts:
         Index of the window that codes start from.
     codes : ndarray of uint32 or int64, shape (n,)
         ``((window - first) * len(units) + unit) * 4096 + bucket``, increasing.
-    counts : ndarray of uint32 or int64, shape (n,)
+    counts : ndarray of the shortest unsigned integers that hold them, shape (n,)
         Values in each, at least 1.
     wrong : int
         Values that were not counted: negative, or not finite.
@@ -136,7 +136,7 @@ def merge_counts(parts: Sequence[BucketCounts]) -> BucketCounts:
     runs: list[Run] = []
     for part in parts:
         moved = _moved(part.codes, (part.units, part.first), (units, first))
-        _push(runs, (moved, _small(part.counts.astype(np.int64))))
+        _push(runs, (moved, part.counts))
     codes, counts = _flat(runs)
     return BucketCounts(units=units, first=first, codes=codes, counts=counts, wrong=sum(p.wrong for p in parts))
 
@@ -248,11 +248,16 @@ def _small(values: NDArray[np.int64]) -> Integers:
     return values.astype(np.uint32) if fits else values
 
 
+def _short(counts: Integers) -> Integers:
+    """Take as few bytes a count as hold the largest."""
+    return counts.astype(np.min_scalar_type(int(counts.max()))) if len(counts) else counts
+
+
 def _counted(codes: Integers) -> Run:
     """Sort codes, in place, and count each."""
     codes.sort()
     starts = _starts(codes)
-    return codes[starts], _small(np.diff(starts, append=len(codes)))
+    return codes[starts], _short(np.diff(starts, append=len(codes)))
 
 
 def _starts(codes: Integers) -> NDArray[np.int64]:
@@ -270,7 +275,7 @@ def _push(runs: list[Run], run: Run) -> None:
 def _flat(runs: list[Run]) -> Run:
     while len(runs) > 1:
         runs.append(_added(runs.pop(), runs.pop()))
-    return runs[0] if runs else (np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32))
+    return runs[0] if runs else (np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint8))
 
 
 def _added(one: Run, other: Run) -> Run:
@@ -286,7 +291,8 @@ def _added(one: Run, other: Run) -> Run:
     order = np.argsort(codes, kind="stable")
     codes, counts = codes[order], counts[order]
     starts = _starts(codes)
-    sums = _small(np.add.reduceat(counts, starts, dtype=np.int64)) if len(codes) else counts
+    wide = np.uint32 if int(counts.sum(dtype=np.int64)) < 1 << 32 else np.int64
+    sums = _short(np.add.reduceat(counts, starts, dtype=wide)) if len(codes) else counts
     every = np.concatenate([low[0][:start], codes[starts], low[0][stop:], high[0][end:]])
     before, after = low[1], high[1]
     del one, other, low, high  # the old codes, before the new counts take as much
