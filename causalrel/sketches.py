@@ -25,7 +25,7 @@ SMALLEST, LIMIT = 1e-9, 1e18
 _LOG = math.log(GAMMA)
 _FIRST = math.floor(math.log(SMALLEST) / _LOG)
 _MISSING, _WRONG = -1, -2
-_SORTED = 1 << 22
+_SORTED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
