@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +18,8 @@ Job = Callable[[], Any]
 Doer = Callable[[Sequence[Job]], list[Any]]
 
 _PATIENCE = 5
+#: Rounds of patience without a worker after which nobody is waited for.
+_ROUNDS = 4
 
 
 @contextmanager
@@ -62,18 +66,37 @@ def doing(cluster: str | None) -> Iterator[Doer]:
 
 
 def _spread(client: Any, cluster: str, jobs: Sequence[Job]) -> list[Any]:
-    """Do jobs on the workers; each carries what it needs, so that nothing is lost with a worker."""
-    import distributed
-    import joblib
+    """Do jobs on the workers; each carries what it needs, so that nothing is lost with a worker.
 
+    Dask waits for ever where no worker is left, so the jobs wait in a thread of their own, which is given up then.
+    """
+    import distributed
+
+    done: Future[list[Any]] = Future()
+    threading.Thread(target=_wait_for, args=(client, jobs, done), daemon=True).start()
+    alone = 0
+    while not done.done():
+        wait([done], timeout=_PATIENCE)
+        alone = 0 if done.done() or client.scheduler_info()["workers"] else alone + 1
+        if alone > _ROUNDS:
+            raise errors.bad_cluster(cluster, "its last worker went away", "start others with dask worker")
     try:
-        with joblib.parallel_config("dask", client=client):
-            return list(joblib.Parallel(batch_size=1)(joblib.delayed(job)() for job in jobs))
+        return done.result()
     except distributed.KilledWorker:
         raise errors.bad_cluster(cluster, "several workers died of the same job", "give them more memory") from None
     except errors.CausalrelError as fault:
         what = f"a worker {fault.message.partition('; ')[0]}"
         raise errors.bad_cluster(cluster, what, "put the files under the same path on every worker") from None
+
+
+def _wait_for(client: Any, jobs: Sequence[Job], done: Future[list[Any]]) -> None:
+    import joblib
+
+    try:
+        with joblib.parallel_config("dask", client=client):
+            done.set_result(list(joblib.Parallel(batch_size=1)(joblib.delayed(job)() for job in jobs)))
+    except Exception as fault:  # told where the result is asked for
+        done.set_exception(fault)
 
 
 def _check_workers(client: Any, cluster: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,7 +18,7 @@ import polars as pl
 import pytest
 
 import causalrel as cr
-from causalrel import CausalrelError
+from causalrel import CausalrelError, clusters
 from causalrel.clusters import doing
 from causalrel.repeats import hash_ids
 from causalrel.telemetry.schema import TIME
@@ -121,6 +122,27 @@ def test_a_file_that_workers_cannot_open_is_told(cluster: Any, tmp_path: Path) -
     said = r"a worker cannot read 'requests.parquet': .*; put the files under the same path on every worker$"
     with pytest.raises(CausalrelError, match=said), doing(cluster.scheduler_address) as do:
         do([functools.partial(hash_ids, requests.rename({"node": "request_id"}), "requests.parquet")])
+
+
+@pytest.mark.slow
+def test_the_last_worker_that_dies_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that nobody starts again, killed at its job."""
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty:
+        address = empty.scheduler_address
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
+        worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            monkeypatch.setattr(clusters, "_check_workers", lambda client, _: client.wait_for_workers(1, timeout=60))
+            killer = threading.Timer(8, worker.kill)
+            killer.start()
+            said = r"its last worker went away; start others with dask worker$"
+            with pytest.raises(CausalrelError, match=said), doing(address) as do:
+                do([functools.partial(time.sleep, 600)])
+        finally:
+            killer.cancel()
+            worker.kill()
+            worker.wait()
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
