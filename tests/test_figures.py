@@ -27,6 +27,7 @@ from causalrel.graphs.documents import load_graph
 from causalrel.networks import Network
 from causalrel.reports import charts, diagrams, timelines
 from causalrel.reports.figures import forest_svg, plot, svg
+from causalrel.variables import Variable
 from causalrel.windows import Windows
 
 DAY = datetime(2026, 2, 11, tzinfo=UTC)
@@ -341,3 +342,22 @@ def test_hidden_causes_and_lags_are_told() -> None:
         "4 variables, 5 causal edges, 1 unmeasured cause (dashed); across windows, not drawn: queue -> queue (lag 1)"
     )
     assert "demand" in svg(made, name="x", size="wide")
+
+
+def test_edges_of_unknown_direction_and_stated_ones_not_found_are_told_apart() -> None:
+    edges = (
+        Edge(cause="load", effect="ttft", support=0.9, source="data"),
+        Edge(cause="load", effect="queue_s", support=0.4, oriented=False, source="data"),
+        Edge(cause="queue_s", effect="ttft", support=0.01, why="queues make requests wait", source="a review"),
+        Edge(cause="batch_size", effect="ttft", support=0.01, source="data"),
+    )
+    roles = {"load": "workload", "queue_s": "engine", "batch_size": "config", "ttft": "outcome"}
+    variables = tuple(Variable(name=name, role=role) for name, role in roles.items())
+    ax = plot(Graph(variables=variables, edges=edges, name="g"))
+    said = (
+        "g: 4 variables, 4 causal edges, 1 of unknown direction (dashed, without a head), 1 stated that the data do not"
+    )
+    assert ax.get_title(loc="left").replace("\n", " ").startswith(said)
+    styles = [(line.get_color(), line.get_linestyle()) for line in ax.lines]
+    assert styles == [("#555555", "-"), ("#555555", "--"), ("#b2182b", "--"), ("#555555", "-")]
+    assert ax.lines[0].get_linewidth() > ax.lines[3].get_linewidth()

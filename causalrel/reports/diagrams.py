@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ _BEND = 0.25  # height of the slot of an edge that passes a column, in boxes
 _FEW, _MANY = 2, 5  # columns
 _POINTS = 600  # width of a page column, less its margins
 _SWEEPS = 12
+#: Stated edges found in less than this share of resamples are drawn apart.
+_UNSEEN, _UNSEEN_INK = 0.05, "#b2182b"
 _STEPS = np.linspace(0.0, 1.0, 24)
 
 
@@ -181,11 +183,21 @@ def counted(graph: Graph) -> str:
     said = f"{len(graph.variables)} variables, {edges} causal edge{'' if edges == 1 else 's'}"
     if hidden:
         said += f", {hidden} unmeasured cause{'' if hidden == 1 else 's'} (dashed)"
+    loose, unseen = sum(not e.oriented for e in graph.edges), sum(map(_unseen, graph.edges))
+    if loose:
+        said += f", {loose} of unknown direction (dashed, without a head)"
+    if unseen:
+        said += f", {unseen} stated that the data do not show (red, dotted)"
     lagged = [f"{e.cause} -> {e.effect} (lag {e.lag})" for e in graph.edges if e.lag]
     if lagged:
         rest = f" and {len(lagged) - _MOST_NOTES} more" if len(lagged) > _MOST_NOTES else ""
         said += f"; across windows, not drawn: {', '.join(lagged[:_MOST_NOTES])}{rest}"
     return said
+
+
+def _unseen(edge: Edge) -> bool:
+    """Whether an edge is stated and the data hardly ever found it."""
+    return edge.source != "data" and edge.support is not None and edge.support < _UNSEEN
 
 
 def _hidden(name: str) -> str:
@@ -249,10 +261,11 @@ def _crossings(columns: Sequence[Sequence[str]], paths: Sequence[tuple[str, ...]
 
 def _edge(ax: Axes, edge: Edge, places: Sequence[tuple[float, float]], half: float) -> None:
     """Draw one edge through its slots: flat where it passes a column, an S between columns."""
-    hidden = edge.cause.startswith("\x00")
-    style = (0, (3, 2)) if hidden else "-"
-    ink = "#555555"
-    weight = 0.9 if edge.support is None else 0.5 + 0.9 * edge.support
+    dashed = edge.cause.startswith("\x00") or not edge.oriented
+    unseen = _unseen(edge)
+    style: Any = (0, (1, 1.5)) if unseen else (0, (3, 2)) if dashed else "-"
+    ink = _UNSEEN_INK if unseen else "#555555"
+    weight = 0.9 if edge.support is None or unseen else 0.5 + 0.9 * edge.support
     xs: list[NDArray[np.float64]] = []
     ys: list[NDArray[np.float64]] = []
     for (x0, y0), (x1, y1) in pairwise(places):
