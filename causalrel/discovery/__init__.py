@@ -205,7 +205,9 @@ def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) 
     fresh = [(int(a), int(b)) for a, b in np.argwhere(found.graph) if (int(a), int(b)) not in taken]
     fresh = [pair for pair in fresh if not resamples or found.joined[pair] >= _KEEP]
     for a, b in sorted(fresh, key=lambda pair: (-found.joined[pair], pair)):
-        said = f"joined in {found.joined[a, b]:.0%} of {resamples} {drawn}, in this direction in {found.support[a, b]:.0%}"
+        said = (
+            f"joined in {found.joined[a, b]:.0%} of {resamples} {drawn}, in this direction in {found.support[a, b]:.0%}"
+        )
         edge = Edge(
             cause=names[a],
             effect=names[b],

@@ -132,7 +132,9 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
 
 
 def _without(names: list[str], dropped: Sequence[str], why: str, notes: list[str]) -> list[str]:
-    notes += [f"{display.plain(name)} has {why} and was left out" for name in dropped]
+    if dropped:
+        verbs = ("has", "was") if len(dropped) == 1 else ("have", "were")
+        notes.append(f"{display.plain(', '.join(dropped))} {verbs[0]} {why} and {verbs[1]} left out")
     return [name for name in names if name not in dropped]
 
 
@@ -141,7 +143,8 @@ def _framed(data: Any, graph: Graph | None) -> tuple[pl.DataFrame, list[Variable
         return (*_of_windows(data, graph), "window")
     if not isinstance(data, pl.DataFrame | pl.LazyFrame):
         raise errors.bad_question(
-            f"discover takes windows or a Polars frame and got {type(data).__name__}", "wrap the data in polars.DataFrame"
+            f"discover takes windows or a Polars frame and got {type(data).__name__}",
+            "wrap the data in polars.DataFrame",
         )
     frame = data.lazy().collect()
     wanted = [name for name in frame.columns if graph is None or name in graph.names]
@@ -209,9 +212,9 @@ def _pattern(column: NDArray[Any]) -> bytes:
     """Return what stays the same when states are renamed, or numbers are shifted, scaled or turned."""
     if column.dtype == np.int64:
         _, first, codes = np.unique(column, return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first))[codes].astype(np.int32).tobytes()
+        return bytes(np.argsort(np.argsort(first))[codes].astype(np.int32))
     centred = (column - column.mean()) / column.std()
-    return (np.round(centred * np.sign(centred[np.argmax(np.abs(centred) > _NEAR)]), 6) + 0.0).tobytes()
+    return bytes(np.round(centred * np.sign(centred[np.argmax(np.abs(centred) > _NEAR)]), 6) + 0.0)
 
 
 def _code(values: NDArray[Any]) -> NDArray[np.int64]:

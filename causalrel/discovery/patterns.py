@@ -72,7 +72,7 @@ def _follows(joined: NDArray[np.bool_], made: NDArray[np.bool_], cause: int, eff
         if not joined[cause, one]:
             continue
         for two in range(size):
-            if two in (cause, effect, one) or joined[one, two] is False:
+            if two in (cause, effect, one):
                 continue
             if made[one, effect] and made[two, effect] and joined[cause, two] and not joined[one, two]:
                 return True

@@ -220,21 +220,13 @@ def _grown(
     at = _slot(table, key)
     if np.isnan(table.score[at]):
         table.score[at] = _score(facts, node, inside)
-    asked = np.empty(size, np.int64)
     while True:
-        count = 0
-        for other in range(size):
-            if before[other] and not inside[other] and allowed[other, node] and np.isnan(table.gains[at, other]):
-                asked[count] = other
-                count += 1
-        if count:
-            out = np.empty(count)
-            _scored(facts, node, inside, asked[:count], out)
-            for i in range(count):
-                table.gains[at, asked[i]] = out[i]
+        others = np.flatnonzero(before & allowed[:, node] & ~inside)
+        _fill(facts, table, at, node, inside, others)
         best, most = -1, table.score[at] + _GAIN
-        for other in range(size):
-            if before[other] and not inside[other] and allowed[other, node] and table.gains[at, other] > most:
+        for place in range(others.size):
+            other = int(others[place])
+            if table.gains[at, other] > most:
                 best, most = other, table.gains[at, other]
         if best < 0:
             return at
@@ -246,14 +238,30 @@ def _grown(
 
 
 @compiled
-def _shrink(
-    facts: Facts, required: NDArray[np.bool_], node: int, inside: NDArray[np.bool_], score: float
-) -> float:
+def _fill(
+    facts: Facts, table: _Table, at: int, node: int, inside: NDArray[np.bool_], others: NDArray[np.int64]
+) -> None:
+    """Score the sets with one more parent that are not in the table yet."""
+    asked = np.empty(others.size, np.int64)
+    count = 0
+    for other in others:
+        if np.isnan(table.gains[at, other]):
+            asked[count] = other
+            count += 1
+    if count:
+        out = np.empty(count)
+        _scored(facts, node, inside, asked[:count], out)
+        for i in range(count):
+            table.gains[at, asked[i]] = out[i]
+
+
+@compiled
+def _shrink(facts: Facts, required: NDArray[np.bool_], node: int, inside: NDArray[np.bool_], score: float) -> float:
     """Take parents out of ``inside`` while that does not make the score worse; return the score."""
     while True:
         worst, most = -1, score - _GAIN
-        for other in np.flatnonzero(inside):
-            if required[other, node]:
+        for other in range(inside.size):
+            if not inside[other] or required[other, node]:
                 continue
             inside[other] = False
             value = _score(facts, node, inside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -278,7 +279,7 @@ def summed(values: Sequence[NDArray[Any]], blocks: Blocks) -> Products:
     table /= np.maximum(table.std(axis=0), 1e-300)
     order = np.argsort(blocks.cell, kind="stable")
     bounds = np.searchsorted(blocks.cell[order], np.arange(blocks.count + 1))
-    pieces = [table[order[low:high]] for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    pieces = [table[order[low:high]] for low, high in pairwise(bounds)]
     return Products(
         rows=np.diff(bounds).astype(np.float64),
         sums=np.array([piece.sum(axis=0) for piece in pieces]),

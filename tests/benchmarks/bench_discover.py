@@ -1,10 +1,10 @@
 """Structures found in samples of published networks against the true ones, what they cost, and what resamples cost.
 
-Run: python tests/benchmarks/bench_discover.py [--rows 10000] [--seeds 11 12 13] [--networks asia insurance] [--peers pgmpy]
+Run: python tests/benchmarks/bench_discover.py [--seeds 11 12 13] [--networks asia alarm] [--peers pgmpy pyagrum]
 
-The structural Hamming distance (SHD) counts pairs whose edge differs between the pattern found and the true pattern, both
-directed by the same tiers: three, cut from a topological order of the truth. Peers are those installed, of pgmpy (hill
-climbing), pgmpy-ges, causal-learn (GES) and pyagrum (MIIC).
+The structural Hamming distance (SHD) counts pairs whose edge differs between the pattern found and the true pattern,
+both directed by the same tiers: three, cut from a topological order of the truth. Peers are those installed, of pgmpy
+(hill climbing), pgmpy-ges, causal-learn (GES) and pyagrum (MIIC).
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ def miic(frame: pl.DataFrame, tiers: Any) -> list[tuple[str, str, bool]]:
     learner.useMIIC()
     found = learner.learnPDAG()
     names = [learner.nameFromId(i) for i in range(frame.width)]
-    return [(names[a], names[b], True) for a, b in found.arcs()] + [(names[a], names[b], False) for a, b in found.edges()]
+    return [(names[a], names[b], True) for a, b in found.arcs()] + [
+        (names[a], names[b], False) for a, b in found.edges()
+    ]
 
 
 PEERS: dict[str, Callable[..., Any]] = {
