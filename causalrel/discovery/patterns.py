@@ -69,13 +69,13 @@ def _follows(joined: NDArray[np.bool_], made: NDArray[np.bool_], cause: int, eff
             return True
         if made[cause, one] and made[one, effect]:
             return True
-        if not joined[cause, one]:
+        if not joined[cause, one] or not made[one, effect] or made[one, cause]:
             continue
         for two in range(size):
-            if two in (cause, effect, one):
+            if two in (cause, effect, one) or not joined[cause, two] or made[two, cause]:
                 continue
-            if made[one, effect] and made[two, effect] and joined[cause, two] and not joined[one, two]:
+            if made[two, effect] and not joined[one, two]:
                 return True
-            if made[two, one] and made[one, effect] and joined[cause, two] and not joined[two, effect]:
+            if made[two, one] and not joined[two, effect]:
                 return True
     return False

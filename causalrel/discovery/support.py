@@ -177,5 +177,5 @@ def supported(
     )
 
 
-_PATIENCE = 8
+_PATIENCE = 24
 _PATIENCE_AGAIN = 2
