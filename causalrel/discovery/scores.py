@@ -33,8 +33,8 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
 
     Examples
     --------
-    >>> compiled(lambda x: x + 1)(1)
-    2
+    >>> table_scores.py_func.__name__
+    'table_scores'
     """
     return cast("F", njit(cache=True, nogil=True)(function))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from causalrel.discovery.orders import sorted_order, walk
 from causalrel.discovery.scores import compiled, gaussian_scores, table_scores
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def best_graph(
     failed = 0
     while failed < patience:
         graph = best.copy()
-        _walk(graph, allowed & (tiers[:, None] == tiers), required, rng.random((4 * size, 2)))
+        walk(graph, allowed & (tiers[:, None] == tiers), required, rng.random((4 * size, 2)))
         loosed = rng.random(size) < (failed % 4) * _LOOSED / size
         held = required | (graph & ~loosed[:, None] & ~loosed)
         order = sorted_order(held, tiers, rng.random(size))
@@ -375,42 +376,3 @@ def _graph_of(
         graph[:, node] = inside
         before[node] = True
     return graph, total
-
-
-@compiled
-def _walk(
-    graph: NDArray[np.bool_], free: NDArray[np.bool_], required: NDArray[np.bool_], draws: NDArray[np.float64]
-) -> None:
-    """Turn covered edges at random, which keeps the score (Chickering 1995, arXiv:1302.4938)."""
-    size = graph.shape[0]
-    for draw in range(draws.shape[0]):
-        effect = int(draws[draw, 0] * size)
-        causes = np.flatnonzero(graph[:, effect])
-        if causes.size == 0:
-            continue
-        cause = causes[int(draws[draw, 1] * causes.size)]
-        if not free[effect, cause] or required[cause, effect]:
-            continue
-        covered = True
-        for other in range(size):
-            if other != cause and graph[other, cause] != graph[other, effect]:
-                covered = False
-        if covered:
-            graph[cause, effect], graph[effect, cause] = False, True
-
-
-@compiled
-def sorted_order(graph: NDArray[np.bool_], tiers: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return a random order with causes before effects, tier by tier."""
-    size = tiers.size
-    order, done = np.empty(size, np.int64), np.zeros(size, np.bool_)
-    for place in range(size):
-        first = -1
-        for node in range(size):
-            if done[node] or np.any(graph[:, node] & ~done):
-                continue
-            if first < 0 or (tiers[node], draws[node]) < (tiers[first], draws[first]):
-                first = node
-        order[place] = first
-        done[first] = True
-    return order

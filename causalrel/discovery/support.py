@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalrel.discovery.orders import sorted_order
 from causalrel.discovery.patterns import directed_of
 from causalrel.discovery.search import best_graph
 
@@ -52,8 +53,6 @@ class Knowledge:
 
     def start(self) -> NDArray[np.int64]:
         """Return an order that keeps the tiers and the required edges."""
-        from causalrel.discovery.search import sorted_order
-
         return sorted_order(self.required, self.tiers, np.arange(len(self.tiers)) / len(self.tiers))
 
     def free(self) -> Knowledge:
