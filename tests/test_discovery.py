@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -55,12 +59,153 @@ def test_same_seed_same_graph_and_it_loads_again(windows, tmp_path) -> None:
 
 def test_constant_columns_are_left_out_and_nothing_varying_is_refused(windows) -> None:
     still = windows.table.with_columns(pl.lit(1.0).alias("load"))
-    assert "load" not in cr.discover(replace(windows, table=still), resamples=1).names
+    with pytest.warns(UserWarning, match="load has one state only and was left out"):
+        assert "load" not in cr.discover(replace(windows, table=still), resamples=1).names
     dead = windows.table.with_columns(
         *[pl.lit(1.0).alias(v.name) for v in windows.variables], pl.lit(0, dtype=pl.Int64).alias("ttft.bad")
     )
     with pytest.raises(cr.CausalrelError, match="nothing varies"):
         cr.discover(replace(windows, table=dead), resamples=1)
+
+
+def test_serving_worlds_are_found_but_for_what_the_roles_leave_open() -> None:
+    for seed in (31, 32, 33):
+        found = {frozenset((e.cause, e.effect)) for e in cr.discover(serving_world(seed)[0], resamples=20).edges}
+        truth = {frozenset((e.cause, e.effect)) for e in serving_graph().edges}
+        assert truth <= found
+        assert len(found - truth) <= 1
+
+
+def frame(rows: int = 2000, seed: int = 0) -> pl.DataFrame:
+    """Two causes a and b of c, c of d; e alone: a category, numbers and a truth value."""
+    rng = np.random.default_rng(seed)
+    a, b, e = rng.integers(3, size=rows), rng.normal(size=rows), rng.normal(size=rows)
+    c = a + b + rng.normal(size=rows)
+    return pl.DataFrame({"a": np.array(["x", "y", "z"])[a], "b": b, "c": c, "d": c + rng.normal(size=rows) > 1, "e": e})
+
+
+def pairs_of(graph: cr.Graph) -> set[tuple[str, str, bool]]:
+    return {(e.cause, e.effect, e.oriented) for e in graph.edges}
+
+
+def test_a_mixed_frame_gives_its_pattern_whatever_the_order_of_columns_and_rows() -> None:
+    data = frame()
+    found = cr.discover(data, resamples=10)
+    assert pairs_of(found) == {("a", "c", True), ("b", "c", True), ("c", "d", True)}
+    assert cr.discover(data.select(reversed(data.columns)).lazy(), resamples=10) == found
+    assert pairs_of(cr.discover(data.sample(fraction=1.0, shuffle=True, seed=1), resamples=10)) == pairs_of(found)
+
+
+@pytest.mark.parametrize("method", ["auto", "pgmpy"])
+def test_tiers_direct_what_the_data_leave_open(method) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(2, size=1000)
+    b = np.where(rng.random(1000) < 0.8, a, 1 - a)
+    data = pl.DataFrame({"a": a, "b": b, "c": np.where(rng.random(1000) < 0.8, b, 1 - b)})
+    assert {pair[2] for pair in pairs_of(cr.discover(data, resamples=3, method=method))} == {False}
+    found = cr.discover(data, tiers=[["c"], ["b", "a"]], resamples=3, method=method)
+    assert pairs_of(found) == {("c", "b", True), ("b", "a", True)}
+
+
+def test_without_resamples_there_is_no_support() -> None:
+    assert {e.support for e in cr.discover(frame(), resamples=0).edges} == {None}
+
+
+def test_the_hash_seed_of_python_changes_nothing(tmp_path) -> None:
+    frame(300).write_parquet(tmp_path / "frame.parquet")
+    program = (
+        "import causalrel as cr, polars as pl\n"
+        "print(cr.discover(pl.read_parquet('frame.parquet'), resamples=3).to_yaml())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": str(Path(cr.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    ]
+    assert said[0] == said[1]
+    assert "cause" in said[0]
+
+
+def test_stated_edges_of_a_frame_are_searched_around_and_get_the_support_of_the_data() -> None:
+    roles = {"a": "config", "b": "workload", "c": "engine", "d": "engine", "e": "engine"}
+    prior = cr.Graph.from_edges([("e", "d"), ("c", "d")], roles=roles)
+    found = {(e.cause, e.effect): e.support for e in cr.discover(frame(), prior, resamples=10).edges}
+    assert found["c", "d"] == 1
+    assert found["e", "d"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("columns", "said", "names"),
+    [
+        ({"k": pl.lit(1)}, "k has one state only", "abcde"),
+        ({"k": pl.lit(None, dtype=pl.Float64)}, "k has one state only", "abcde"),
+        ({"k": 3 - 2 * pl.col("b")}, "k has the values of b under other names", "abcde"),
+        ({"k": pl.col("a").replace({"x": "u", "y": "v"})}, "k has the values of a under other names", "abcde"),
+        ({"k": pl.int_range(pl.len()).cast(pl.String)}, "k has another state in every row", "abcde"),
+        ({"k": (pl.int_range(pl.len()) % 500).cast(pl.String)}, "k has 500 states, of which all but 19", "abcdek"),
+        ({"b": pl.when(pl.col("b") > 2).then(float("nan")).otherwise("b")}, "of 2000 rows lack a value", "abcde"),
+        ({"b": pl.when(pl.col("b") < 2).then("b")}, "of 2000 rows lack a value", "abcde"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_left_out_and_told(columns, said, names) -> None:
+    with pytest.warns(UserWarning, match=said):
+        found = cr.discover(frame().with_columns(**columns), resamples=2)
+    assert set(found.names) == set(names)
+    assert ("b", "c", True) in pairs_of(found)
+
+
+def test_columns_that_add_up_give_a_graph() -> None:
+    data = frame().with_columns(f=pl.col("b") + pl.col("c"), g=pl.col("b") - pl.col("c"))
+    assert cr.discover(data, resamples=2).edges
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"tiers": [["a", "b"], ["c", "d"]]}, "the tiers lack e"),
+        ({"tiers": [["a", "b"], ["c", "d", "e", "z"]]}, "there is no variable 'z'"),
+        ({"tiers": [["a", "b"], ["c", "d", "e", "a"]]}, "'a' is in the tiers twice"),
+        ({"resamples": -1}, "-1 resamples"),
+        ({"method": "oracle"}, "no method of discovery 'oracle'"),
+    ],
+)
+def test_bad_questions_are_one_sentence(asked, said) -> None:
+    with pytest.raises(cr.CausalrelError, match=said):
+        cr.discover(frame(), **asked)
+
+
+def test_a_prior_that_contradicts_tiers_or_itself_is_refused() -> None:
+    roles = dict.fromkeys("abcde", "engine")
+    prior = cr.Graph.from_edges([("d", "a")], roles=roles)
+    with pytest.raises(cr.CausalrelError, match="edge d -> a of the graph goes against the tiers"):
+        cr.discover(frame(), prior, tiers=[["a", "b", "c"], ["d", "e"]])
+    circle = replace(prior, edges=(*prior.edges, cr.Edge(cause="a", effect="d")))
+    with pytest.raises(cr.CausalrelError, match="the edges go in a circle"):
+        cr.discover(frame(), circle)
+    turned = cr.Graph.from_edges([], roles={**roles, "a": "outcome"})
+    with pytest.raises(cr.CausalrelError, match="the tiers put 'a' before"):
+        cr.discover(frame(), turned, tiers=[["a"], ["b", "c", "d", "e"]])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (frame(40), "it needs 50 complete rows and there are 40"),
+        (pl.DataFrame(np.random.default_rng(0).normal(size=(60, 80))), "one a column"),
+        (frame().with_columns(t=pl.lit(0).cast(pl.Datetime)), "neither numbers nor categories"),
+        (frame().with_columns(b=1 / pl.int_range(pl.len())), "infinite numbers"),
+        ([1, 2], "windows or a Polars frame"),
+    ],
+)
+def test_bad_data_is_one_sentence(data, said) -> None:
+    with pytest.raises(cr.CausalrelError, match=said):
+        cr.discover(data)
 
 
 def test_bridge_codes_survive_any_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
-from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of
+from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
     Against,
     By,
@@ -161,14 +162,17 @@ def discover(
     by: By = None,
     columns: ColumnMap = None,
     cluster: Cluster = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Block resamples.")] = 20,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Block resamples.")] = 200,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
     """Learn a graph in the order of roles; the answer is a graph document (YAML)."""
     asked = ask(data, columns, slo, graph, every, by, cluster)
-    found = cr.discover(asked.windows, asked.graph, resamples=resamples, seed=seed)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        found = cr.discover(asked.windows, asked.graph, resamples=resamples, seed=seed)
+    tell(tuple(str(warning.message) for warning in told))
     if output is not None and output.suffix in (".yaml", ".yml"):
         return write_text(found.to_yaml(), output)
     return write(found, form, output)

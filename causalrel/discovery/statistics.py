@@ -1,0 +1,301 @@
+"""Statistics: one pass over the rows to what every score and every resample reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from causalrel.discovery.columns import Columns
+from causalrel.regressions import time_groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from causalrel.discovery.search import Facts
+
+_CELLS = 400
+_CELLS_A_BLOCK = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """Cells of time, of which runs are drawn: a circular moving-block bootstrap on the grid of cells.
+
+    Runs are as long as four integrated autocorrelation times of the slowest column, all units of a window together
+    (Politis and Romano 1992, in Exploring the Limits of Bootstrap). Without time, a cell is a random share of the rows.
+
+    Parameters
+    ----------
+    cell : ndarray of int64, shape (n,)
+        Cell of each row.
+    count : int
+        Cells.
+    run : int
+        Cells a block.
+
+    Examples
+    --------
+    >>> blocks = Blocks(cell=np.array([0, 0, 1, 2]), count=3, run=1)
+    >>> int(blocks.drawn(np.random.default_rng(0)).sum())
+    3
+    """
+
+    cell: NDArray[np.int64]
+    count: int
+    run: int
+
+    def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Draw how often each cell is in a resample.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Generator handed down.
+
+        Returns
+        -------
+        ndarray of int64, shape (count,)
+            Times each cell was drawn.
+        """
+        starts = rng.integers(self.count, size=-(-self.count // self.run))
+        cells = (starts[:, None] + np.arange(self.run)) % self.count
+        return np.bincount(cells.ravel(), minlength=self.count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Distinct rows of codes, and how often each is there in each cell of time.
+
+    Parameters
+    ----------
+    codes : ndarray of int16, shape (p, k)
+        Distinct rows.
+    cards : ndarray of int64, shape (p,)
+        States of each variable.
+    row, cell, times : ndarray of int64, shape (m,)
+        A distinct row, a cell, and how often the one is in the other.
+    blocks : Blocks or None
+        The cells; None where rows are drawn one by one.
+
+    Examples
+    --------
+    >>> counts = counted([np.array([0, 1, 0]), np.array([0, 1, 0])], None)
+    >>> counts.codes.tolist(), counts.times.tolist()
+    ([[0, 1], [0, 1]], [2, 1])
+    """
+
+    codes: NDArray[np.int16]
+    cards: NDArray[np.int64]
+    row: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    times: NDArray[np.int64]
+    blocks: Blocks | None
+
+    def facts(self, rng: np.random.Generator | None = None) -> Facts:
+        """Return what a score reads: of the data, or of a resample drawn by a generator.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator, optional
+            Generator handed down.
+
+        Returns
+        -------
+        Facts
+            The distinct rows and how often they are there.
+        """
+        from causalrel.discovery.search import Facts
+
+        times = self.times
+        if rng is not None and self.blocks is None:
+            times = rng.multinomial(times.sum(), times / times.sum())
+        elif rng is not None and self.blocks is not None:
+            times = times * self.blocks.drawn(rng)[self.cell]
+        weights = np.bincount(self.row, weights=times, minlength=self.codes.shape[1]).astype(np.int64)
+        there = weights > 0
+        return Facts.of_codes(self.codes[:, there], weights[there], self.cards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Products:
+    """Sums and cross-products of columns in each cell.
+
+    A number is its normal score, so that no tail rules (Liu, Lafferty and Wasserman 2009, arXiv:0903.0649); a category
+    is an indicator of each state but the commonest.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (b,)
+        Rows of each cell.
+    sums : ndarray of float64, shape (b, d)
+        Sums of the columns.
+    products : ndarray of float64, shape (b, d, d)
+        Sums of their products.
+    starts : ndarray of int64, shape (p + 1,)
+        First column of each variable.
+    blocks : Blocks
+        The cells.
+
+    Examples
+    --------
+    >>> made = summed([np.array([0.0, 1.0, 2.0]), np.array([0, 1, 1])], Blocks(cell=np.zeros(3, int), count=1, run=1))
+    >>> made.starts.tolist(), made.rows.tolist()
+    ([0, 1, 2], [3.0])
+    """
+
+    rows: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    products: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    blocks: Blocks
+
+    def facts(self, rng: np.random.Generator | None = None) -> Facts:
+        """Return what a score reads: of the data, or of a resample drawn by a generator.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator, optional
+            Generator handed down.
+
+        Returns
+        -------
+        Facts
+            The correlations of the columns.
+        """
+        from causalrel.discovery.search import Facts
+
+        times = np.ones(self.blocks.count) if rng is None else self.blocks.drawn(rng).astype(np.float64)
+        total = float(times @ self.rows)
+        mean = times @ self.sums / total
+        spread = np.tensordot(times, self.products, axes=1) / total - np.outer(mean, mean)
+        scale = np.sqrt(np.maximum(np.diag(spread), 1e-12))
+        correlation = spread / np.outer(scale, scale)
+        np.fill_diagonal(correlation, 1.0)
+        return Facts.of_products(correlation, self.starts, total)
+
+
+def blocks_of(columns: Columns, seed: int) -> Blocks:
+    """Return the cells of time of some rows; random shares of the rows where they have no time.
+
+    Parameters
+    ----------
+    columns : Columns
+        The rows.
+    seed : int
+        Seed of the random shares.
+
+    Returns
+    -------
+    Blocks
+        The cells.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from causalrel.discovery.columns import columns_of
+    >>> rows = columns_of(pl.DataFrame({"a": [0.5, 1.5] * 100, "b": [0.0, 1.0, 1.0, 0.0] * 50}), None)
+    >>> blocks_of(rows, 0).count
+    200
+    """
+    if columns.step is None:
+        rows = len(columns.values[0])
+        count = min(rows, _CELLS)
+        return Blocks(cell=np.random.default_rng([seed, 3]).permutation(rows) % count, count=count, run=1)
+    centred = [column - column.mean() for column in columns.values]
+    length = max(time_groups(columns.step, column)[1] for column in centred)
+    step = columns.step - columns.step.min()
+    width = max(-(-length // _CELLS_A_BLOCK), -(-(int(step.max()) + 1) // _CELLS))
+    cell = np.unique(step // width, return_inverse=True)[1].astype(np.int64)
+    return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width))
+
+
+def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks | None) -> Counts:
+    """Count the distinct rows of codes, cell by cell.
+
+    Parameters
+    ----------
+    codes : sequence of ndarray of int64, shape (n,)
+        One array a variable.
+    blocks : Blocks, optional
+        Cells; without them rows are drawn one by one.
+
+    Returns
+    -------
+    Counts
+        The counts.
+
+    Examples
+    --------
+    >>> counted([np.array([0, 1, 1]), np.array([1, 0, 0])], None).codes.tolist()
+    [[0, 1], [1, 0]]
+    """
+    key = np.zeros(len(codes[0]), np.int64)
+    for column in codes:
+        key = key * (int(column.max()) + 1) + column
+        if key.max() > 2**40:
+            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+    _, first, row = np.unique(key, return_index=True, return_inverse=True)
+    cell = np.zeros(len(key), np.int64) if blocks is None else blocks.cell
+    both, times = np.unique(row * (cell.max() + 1) + cell, return_counts=True)
+    return Counts(
+        codes=np.array([column[first] for column in codes], dtype=np.int16),
+        cards=np.array([column.max() + 1 for column in codes], dtype=np.int64),
+        row=both // (cell.max() + 1),
+        cell=both % (cell.max() + 1),
+        times=times,
+        blocks=blocks,
+    )
+
+
+def summed(values: Sequence[NDArray[Any]], blocks: Blocks) -> Products:
+    """Sum the columns and their products, cell by cell.
+
+    Parameters
+    ----------
+    values : sequence of ndarray, shape (n,)
+        Numbers (float64), or codes of a category (int64).
+    blocks : Blocks
+        Cells of the rows.
+
+    Returns
+    -------
+    Products
+        The sums.
+
+    Examples
+    --------
+    >>> made = summed([np.array([0.0, 1.0]), np.array([1.0, 0.0])], Blocks(cell=np.array([0, 1]), count=2, run=1))
+    >>> made.products.shape
+    (2, 2, 2)
+    """
+    parts = [_columns(column) for column in values]
+    table = np.hstack(parts)
+    table -= table.mean(axis=0)
+    table /= np.maximum(table.std(axis=0), 1e-300)
+    order = np.argsort(blocks.cell, kind="stable")
+    bounds = np.searchsorted(blocks.cell[order], np.arange(blocks.count + 1))
+    pieces = [table[order[low:high]] for low, high in pairwise(bounds)]
+    return Products(
+        rows=np.diff(bounds).astype(np.float64),
+        sums=np.array([piece.sum(axis=0) for piece in pieces]),
+        products=np.array([piece.T @ piece for piece in pieces]),
+        starts=np.cumsum([0, *(part.shape[1] for part in parts)]),
+        blocks=blocks,
+    )
+
+
+def _columns(column: NDArray[Any]) -> NDArray[np.float64]:
+    if column.dtype != np.int64:
+        from scipy.special import ndtri
+
+        ranks = pl.Series(column).rank().to_numpy()
+        return np.asarray(ndtri((ranks - 0.5) / len(ranks)))[:, None]
+    counts = np.bincount(column)
+    states = np.delete(np.flatnonzero(counts), np.argmax(counts[counts > 0]))
+    made: NDArray[np.float64] = (column[:, None] == states).astype(np.float64)
+    return made

@@ -1,0 +1,180 @@
+"""Support: the graph of the data, and how often graphs of resamples have each of its edges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalrel.discovery.orders import sorted_order
+from causalrel.discovery.patterns import directed_of
+from causalrel.discovery.search import best_graph
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from causalrel.discovery.search import Facts
+    from causalrel.discovery.statistics import Counts, Products
+
+Search = Callable[["Facts", "Knowledge", int], "NDArray[np.bool_]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What is known before the data: ``[a, b]`` is about a as a cause of b.
+
+    Parameters
+    ----------
+    tiers : ndarray of int64, shape (p,)
+        Tier of each variable, from 0 up.
+    allowed, required : ndarray of bool, shape (p, p)
+        Edges that may be and edges that must be.
+
+    Examples
+    --------
+    >>> free = Knowledge(tiers=np.array([0, 1]), allowed=np.eye(2, k=1, dtype=bool), required=np.zeros((2, 2), bool))
+    >>> free.directed.tolist()
+    [[False, True], [False, False]]
+    """
+
+    tiers: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+    required: NDArray[np.bool_]
+
+    @property
+    def directed(self) -> NDArray[np.bool_]:
+        """Edges whose direction is known, if they are there."""
+        known: NDArray[np.bool_] = self.required | (self.allowed & ~self.allowed.T)
+        return known
+
+    def start(self) -> NDArray[np.int64]:
+        """Return an order that keeps the tiers and the required edges."""
+        return sorted_order(self.required, self.tiers, np.arange(len(self.tiers)) / len(self.tiers))
+
+    def free(self) -> Knowledge:
+        """Return the same without edges that must be."""
+        return Knowledge(tiers=self.tiers, allowed=self.allowed, required=np.zeros_like(self.required))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A graph with its support.
+
+    Parameters
+    ----------
+    graph, directed : ndarray of bool, shape (p, p)
+        Edges, and those whose direction is told.
+    joined, support : ndarray of float64, shape (p, p)
+        Shares of resamples that join two variables, and that direct the one to the other; NaN without resamples.
+
+    Examples
+    --------
+    >>> nothing = np.zeros((1, 1))
+    >>> Found(graph=nothing > 0, directed=nothing > 0, joined=nothing, support=nothing).graph.any()
+    np.False_
+    """
+
+    graph: NDArray[np.bool_]
+    directed: NDArray[np.bool_]
+    joined: NDArray[np.float64]
+    support: NDArray[np.float64]
+
+
+def searched(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bool_]:
+    """Search one graph.
+
+    Parameters
+    ----------
+    facts : Facts
+        What the score reads.
+    knowledge : Knowledge
+        What is known.
+    patience : int
+        Kicks in a row that may fail.
+
+    Returns
+    -------
+    ndarray of bool, shape (p, p)
+        The graph.
+
+    Examples
+    --------
+    >>> from causalrel.discovery.statistics import counted
+    >>> facts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], None).facts()
+    >>> free = Knowledge(tiers=np.array([0, 1]), allowed=np.eye(2, k=1, dtype=bool), required=np.zeros((2, 2), bool))
+    >>> searched(facts, free, 1).sum()
+    np.int64(1)
+    """
+    return best_graph(
+        facts, knowledge.allowed, knowledge.required, knowledge.tiers, knowledge.start(), patience=patience
+    )[0]
+
+
+def supported(
+    statistics: Counts | Products,
+    knowledge: Knowledge,
+    *,
+    resamples: int,
+    seed: int,
+    search: Search = searched,
+    workers: int | None = None,
+) -> Found:
+    """Search the graph of the data, then graphs of resamples, which need not have the edges that must be.
+
+    Edge support by resampling whole blocks (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695).
+
+    Parameters
+    ----------
+    statistics : Counts or Products
+        What was counted.
+    knowledge : Knowledge
+        What is known.
+    resamples : int
+        Resamples; 0 gives no support.
+    seed : int
+        Seed of the resamples.
+    search : callable
+        From facts, knowledge and patience to a graph.
+    workers : int, optional
+        Threads; one a processor where not given. The answer does not depend on them.
+
+    Returns
+    -------
+    Found
+        The graph with its support.
+
+    Examples
+    --------
+    >>> from causalrel.discovery.statistics import counted
+    >>> counts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], None)
+    >>> free = Knowledge(tiers=np.array([0, 1]), allowed=np.eye(2, k=1, dtype=bool), required=np.zeros((2, 2), bool))
+    >>> supported(counts, free, resamples=4, seed=0).support.tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    graph = search(statistics.facts(), knowledge, _PATIENCE)
+    free = knowledge.free()
+
+    def one(number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        again = search(statistics.facts(np.random.default_rng([seed, 5, number])), free, _PATIENCE_AGAIN)
+        return again, directed_of(again, free.directed)
+
+    joined, support = np.zeros(graph.shape), np.zeros(graph.shape)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for again, directed in pool.map(one, range(resamples)):
+            joined += again | again.T
+            support += directed
+    share = resamples or np.nan
+    return Found(
+        graph=graph,
+        directed=directed_of(graph, knowledge.directed),
+        joined=joined / share,
+        support=support / share,
+    )
+
+
+_PATIENCE = 24
+_PATIENCE_AGAIN = 2
