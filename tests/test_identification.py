@@ -272,6 +272,28 @@ def test_forbidden_controls_break_a_valid_set_and_the_others_do_not() -> None:
     assert colliders > 20
 
 
+def test_the_blanket_is_the_smallest_set_that_separates_from_all_others() -> None:
+    wider = 0
+    for seed in range(GRAPHS):
+        graph = made(seed)
+        dag = graph.to_networkx()
+        for name in graph.names:
+            others = [other for other in graph.names if other != name]
+            blankets = [
+                set(given)
+                for given in subsets(others)
+                if not (rest := set(others) - set(given)) or nx.is_d_separator(dag, {name}, rest, set(given))
+            ]
+            assert set(graph.blanket(name)) == blankets[0]
+            assert all(blankets[0] <= given for given in blankets)
+            effects = {other for other in others if name in graph.parents(other)}
+            family = effects.union(graph.parents(name), *(graph.parents(effect) for effect in effects)) - {name}
+            wider += family < set(graph.blanket(name))
+            if not graph.unmeasured:
+                assert set(graph.blanket(name)) == family
+    assert wider > 50
+
+
 def test_a_collider_is_told_with_the_path_it_opens() -> None:
     graph = Graph.from_edges(
         [("batch", "slo")],
@@ -292,6 +314,7 @@ def test_a_collider_is_told_with_the_path_it_opens() -> None:
         lambda graph: list_instruments(graph, "a", "b"),
         lambda graph: list_front_doors(graph, "a", "b"),
         lambda graph: tell_forbidden(graph, "a", "b"),
+        lambda graph: graph.blanket("a"),
     ],
 )
 def test_lagged_graphs_are_refused(ask) -> None:

@@ -292,12 +292,12 @@ def list_implications(graph: Graph) -> tuple[Implication, ...]:
     return tuple(made)
 
 
-def _effects(causes: Causes) -> dict[str, set[str]]:
+def _effects(causes: Causes) -> dict[str, frozenset[str]]:
     made: dict[str, set[str]] = {name: set() for name in causes}
     for effect, parents in causes.items():
         for parent in parents:
             made[parent].add(effect)
-    return made
+    return {name: frozenset(effects) for name, effects in made.items()}
 
 
 def _walk(came: Mapping[tuple[str, bool], tuple[str, bool] | None], at: tuple[str, bool]) -> tuple[str, ...]:
