@@ -115,11 +115,11 @@ def refute(windows: Windows, graph: Graph, *, level: float = 0.05) -> Refutation
 
     Each pair without an edge is tested given the measured causes of both, by products of residuals whose memory is
     filtered out (:func:`causalrel.dependences.weigh`); Holm's step-down (1979) keeps the chance of refuting a right
-    graph at ``level``. SLOs enter as the empirical log odds of a bad event. Two settings, two SLOs, and what changed
-    fewer than ten times are not tested: people set the first together, the second are counted on the same requests,
-    the third tell nothing. Then each edit of one edge near a refuted pair is tried, reversal or addition
-    (for which an unmeasured common cause may stand), and those told that leave the fewest claims refuted, reversals
-    first since they claim more. An edge is unseen where its two ends show no dependence given the other causes of its
+    graph at ``level``. SLOs enter as the share of bad events, whose mean does not depend on their number. Two settings,
+    two SLOs, and what changed fewer than ten times are not tested: people set the first together, the second are
+    counted on the same requests, the third tell nothing. Then each edit of one edge near a refuted pair is tried,
+    reversal or addition (for which an unmeasured common cause may stand), and those told that leave the fewest claims
+    refuted, reversals first since they claim more. An edge is unseen where its two ends show no dependence given the other causes of its
     effect; that alone refutes nothing. Graphs that claim the same independencies cannot be told apart.
 
     Parameters
@@ -201,12 +201,12 @@ class _Bench:
         slos = {slo.name for slo in windows.slos}
         fresh = columns["unit"][1:] != columns["unit"][:-1]
         for name in graph.names:
-            values = _log_odds(columns, name) if name in slos else columns[name]
+            values = columns[f"{name}.bad"] / columns[f"{name}.total"] if name in slos else columns[name]
             if (changes := int((~fresh & (values[1:] != values[:-1])).sum())) < _CHANGES:
                 dull[name] = f"changes of {name}: {changes}, and {_CHANGES} are needed"
             term = make_term(name, values, category=values.dtype.kind == "U", knots=_KNOTS)
             basis[name] = term.columns(values)
-            shown[name] = basis[name] if term.levels else _scaled(values)[:, None]
+            shown[name] = basis[name] if term.levels else (values if name in slos else _scaled(values))[:, None]
         roles = {name: "SLO" if name in slos else graph.variable(name).role for name in graph.names}
         units = np.unique(columns["unit"], return_inverse=True)[1].astype(np.int64)
         return cls(shown=shown, basis=basis, step=columns["step"], unit=units, roles=roles, dull=dull, made={})
@@ -240,12 +240,6 @@ class _Bench:
         z = np.hstack([np.ones((len(self.step), 1)), *(self.basis[name] for name in claim.given)])
         x, y = self.shown[claim.one], self.shown[claim.other]
         return weigh(x, y, z, step=self.step, unit=self.unit, whiten=whiten)
-
-
-def _log_odds(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
-    """Return the empirical log odds, half an event added to each side (Haldane 1956)."""
-    bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
-    return np.asarray(np.log((bad + 0.5) / (total - bad + 0.5)), dtype=np.float64)
 
 
 def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,13 +62,31 @@ def test_an_unmeasured_cause_takes_its_claim_away() -> None:
     assert frozenset(("c", "e")) not in pairs
 
 
-def test_an_objective_is_tested_as_log_odds() -> None:
+def test_an_objective_depends_on_its_causes() -> None:
     windows, _ = serving_world(days=7)
     graph = serving_graph()
     found = cr.refute(windows, graph).frame().filter((pl.col("claim") == "edge") & (pl.col("other") == "ttft"))
     assert found.filter(pl.col("one") == "load")["finding"].to_list() == ["seen"]
     lost = lacking(lacking(graph, "load", "ttft"), "queue_s", "ttft")
     assert cr.refute(windows, lost).verdict == "refuted"
+
+
+def test_the_number_of_events_alone_moves_no_objective() -> None:
+    """Few events a window, as many as the load says: log odds with half an event added would depend on the load."""
+    rng = np.random.default_rng(8)
+    n = 3000
+    total = rng.integers(2, 20, n)
+    frame = pl.DataFrame(
+        {
+            "time": pl.datetime_range(START, interval="5m", end=START.replace(year=2027), eager=True).head(n),
+            "load": total.astype(float),
+            "total": total,
+            "bad": rng.binomial(total, 0.05),
+        }
+    )
+    windows = Windows.from_frame(frame, time="time", roles={"load": "workload"}, events={"slo": ("total", "bad")})
+    graph = Graph.from_edges([], roles={"load": "workload", "slo": "outcome"}, name="apart")
+    assert cr.refute(windows, graph).verdict == "stands"
 
 
 def test_what_people_set_together_or_never_change_is_not_tested() -> None:

@@ -51,6 +51,24 @@ def test_right_graphs_are_refuted_as_often_as_was_allowed(curved: bool) -> None:
     assert low <= sum(right(seed, curved=curved) for seed in range(worlds)) <= high
 
 
+@pytest.mark.slow
+def test_right_graphs_with_an_unmeasured_cause_are_seldom_refuted() -> None:
+    """One variable with two effects or more is hidden; where it acts, memory is left in and blocks must bear it."""
+    worlds = refuted = 0
+    for seed in range(1000):
+        rng = np.random.default_rng([seed, 93])
+        graph = made_graph(rng, 8)
+        causes = [name for name in graph.names if sum(name in graph.parents(other) for other in graph.names) > 1]
+        if causes and worlds < 100:
+            windows = made_windows(graph, rng, curved=seed % 2 == 1)
+            hidden = rng.choice(causes)
+            seen = graph.project([name for name in graph.names if name != hidden])
+            refuted += cr.refute(windows, seen).verdict == "refuted"
+            worlds += 1
+    assert worlds == 100
+    assert refuted <= bounds(100)[1]
+
+
 def test_few_right_graphs_are_refuted() -> None:
     """Forty worlds: more than 7 falsely refuted would be seen in one of a hundred runs at a true 7 %."""
     refuted = sum(right(seed, curved=seed % 2 == 1) for seed in range(1000, 1040))
