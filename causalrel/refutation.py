@@ -119,8 +119,9 @@ def refute(windows: Windows, graph: Graph, *, level: float = 0.05) -> Refutation
     two SLOs, and what changed fewer than ten times are not tested: people set the first together, the second are
     counted on the same requests, the third tell nothing. Then each edit of one edge near a refuted pair is tried,
     reversal or addition (for which an unmeasured common cause may stand), and those told that leave the fewest claims
-    refuted, reversals first since they claim more. An edge is unseen where its two ends show no dependence given the other causes of its
-    effect; that alone refutes nothing. Graphs that claim the same independencies cannot be told apart.
+    refuted, reversals first since they claim more. An edge is unseen where its two ends show no dependence given the
+    other causes of its effect; that alone refutes nothing. Graphs that claim the same independencies cannot be told
+    apart.
 
     Parameters
     ----------
