@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from causalrel.graphs import Graph as Graph
     from causalrel.graphs.documents import load_graph as load_graph
     from causalrel.networks import Network as Network
+    from causalrel.refutation import Refutation as Refutation
+    from causalrel.refutation import refute as refute
     from causalrel.reports import Report as Report
     from causalrel.reports import report as report
     from causalrel.reports.figures import plot as plot
@@ -44,6 +46,7 @@ _HOME = {
     "Graph": "graphs",
     "Network": "networks",
     "Origin": "estimates",
+    "Refutation": "refutation",
     "Report": "reports",
     "SLO": "slos",
     "Telemetry": "telemetry",
@@ -60,6 +63,7 @@ _HOME = {
     "load_slos": "slos.documents",
     "plot": "reports.figures",
     "read": "telemetry.tables",
+    "refute": "refutation",
     "report": "reports",
     "simulate": "simulation",
     "whatif": "scenarios",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.graphs.unmeasured import Unmeasured as Unmeasured
 from causalrel.provenance import fingerprint
 from causalrel.variables import ROLES, Role, Variable
 
@@ -48,30 +49,6 @@ class Edge:
     oriented: bool = True
     why: str = ""
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmeasured:
-    """A hidden common cause that is believed to exist.
-
-    Parameters
-    ----------
-    name : str
-        Its name; never a column of the data.
-    affects : tuple of str
-        Variables it causes.
-    why : str
-        The reason.
-
-    Examples
-    --------
-    >>> Unmeasured(name="demand_mix", affects=("load", "prompt_tokens")).affects
-    ('load', 'prompt_tokens')
-    """
-
-    name: str
-    affects: tuple[str, ...]
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +218,27 @@ class Graph:
             Names.
         """
         return {other for other in self.names if name in self.ancestors(other)}
+
+    def blanket(self, name: str) -> tuple[str, ...]:
+        """Return the variables that make all others superfluous for knowing one (its Markov blanket).
+
+        Its direct causes, its effects and their other direct causes; where causes are unmeasured, also the variables
+        that share one with it, or with its effects, in a chain, and the direct causes of these (the district-aware
+        blanket of Pellet and Elisseeff 2008, "Finding latent causes in causal networks").
+
+        Parameters
+        ----------
+        name : str
+            A variable of a static graph.
+
+        Returns
+        -------
+        tuple of str
+            Names in the graph's order.
+        """
+        from causalrel.graphs.surgery import blanket
+
+        return blanket(self, name)
 
     def order(self) -> tuple[str, ...]:
         """Return the variables with every cause before its effects.

@@ -152,6 +152,52 @@ def leading_to(graph: Graph, name: str, among: Collection[str]) -> Graph:
     )
 
 
+def blanket(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return the Markov blanket of a variable: all that a path reaches whose inner nodes are colliders.
+
+    Given these, the variable is separated from all others, and none can be left out (Pellet and Elisseeff 2008).
+
+    Parameters
+    ----------
+    graph : Graph
+        A static graph; its unmeasured causes are latent.
+    name : str
+        A variable.
+
+    Returns
+    -------
+    tuple of str
+        Names in the graph's order.
+
+    Raises
+    ------
+    CausalrelError
+        When the graph has lagged edges or lacks the variable.
+
+    Examples
+    --------
+    >>> roles = {"load": "workload", "batch": "config", "queue": "engine", "slo": "outcome"}
+    >>> graph = Graph.from_edges([("load", "queue"), ("batch", "queue"), ("queue", "slo")], roles=roles)
+    >>> blanket(graph, "load"), blanket(graph, "slo")
+    (('batch', 'queue'), ('queue',))
+    """
+    graph.variable(name)
+    if graph.lags:
+        raise errors.refused(
+            f"the blanket of '{name}' in graph '{graph.name}'", "it has lagged edges, and a blanket is of one window"
+        )
+    effects = {edge.effect for edge in graph.edges if edge.cause == name}
+    found: set[str] = set()
+    todo = [name, *effects]
+    while todo:
+        at = todo.pop()
+        if at not in found:
+            found.add(at)
+            todo += [other for hidden in graph.unmeasured if at in hidden.affects for other in hidden.affects]
+    found |= {edge.cause for edge in graph.edges if edge.effect in found}
+    return tuple(other for other in graph.names if other in found - {name})
+
+
 def _cycle(graph: Graph) -> list[str]:
     import networkx as nx
 

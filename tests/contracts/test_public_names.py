@@ -19,6 +19,7 @@ NOUNS = (
     "Graph",
     "Network",
     "Origin",
+    "Refutation",
     "Report",
     "SLO",
     "Telemetry",
@@ -37,6 +38,7 @@ SIGNATURES = {
     "load_slos": "(name)",
     "plot": "(x, *, ax=None)",
     "read": "(path, *, columns=None)",
+    "refute": "(windows, graph, *, level=0.05)",
     "report": (
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
         "title='', progress=None, seed=0)"
@@ -46,7 +48,7 @@ SIGNATURES = {
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
 # Every one of these answers for itself in a notebook: a line of text, escaped HTML, a Polars frame.
-SHOWN = ("Budget", "Estimate", "Graph", "Network", "SLO", "Telemetry", "Windows")
+SHOWN = ("Budget", "Estimate", "Graph", "Network", "Refutation", "SLO", "Telemetry", "Windows")
 PACKAGE = Path(cr.__file__).parent
 
 

@@ -1,0 +1,253 @@
+"""Blankets: the metrics that an objective needs, and the price of doing without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from causalrel import display, errors
+from causalrel.fitting import rows_of
+from causalrel.graphs import Graph
+from causalrel.networks import expit, make_term
+from causalrel.regressions import fit_rate, time_groups
+from causalrel.windows import Windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Stretches of time that take turns in being predicted from the others.
+_FOLDS = 5
+#: Share of the time, at its end, that chooses nothing and judges the choice.
+_HELD_OUT = 0.25
+_FEWEST = 50
+
+#: Loss of each window (natural-log units, summed over events), from the names of metrics.
+Losses = Callable[[Sequence[str]], "NDArray[np.float64]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What an objective loses with each metric, and the fewest metrics that lose next to nothing.
+
+    Parameters
+    ----------
+    on : str
+        The objective.
+    table : polars.DataFrame
+        One row a metric, the dearest first: ``metric``, ``role``, ``in_blanket`` (of the graph), ``kept`` (one of the
+        fewest), ``log_loss`` an event without it, its ``price`` and the 90 % interval ``low`` to ``high``.
+    log_loss : float
+        Loss an event with all metrics, in natural-log units.
+    blind : float
+        Loss an event without any metric.
+    tolerance : float
+        Share of the loss that the fewest metrics may add.
+    rise : float
+        Share of the loss that they add on the held-out end of the time.
+    held_out : int
+        Events there.
+
+    Examples
+    --------
+    >>> table = pl.DataFrame({"metric": ["load", "queue_s"], "in_blanket": [False, True], "kept": [False, True]})
+    >>> Ranking(on="ttft", table=table, log_loss=0.1, blind=0.2, tolerance=0.01, rise=0.002, held_out=900).kept
+    ('queue_s',)
+    """
+
+    on: str
+    table: pl.DataFrame
+    log_loss: float
+    blind: float
+    tolerance: float
+    rise: float
+    held_out: int
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The fewest metrics found whose loss is within the tolerance."""
+        return tuple(self.table.filter("kept")["metric"].to_list())
+
+    @property
+    def says(self) -> str:
+        """The ranking as a sentence."""
+        kept = ", ".join(self.kept) or "no metric"
+        return (
+            f"{self.on} needs {len(self.kept)} of {self.table.height} metrics ({kept}): without the others the log "
+            f"loss rises by {self.rise:.2%} on the last {_HELD_OUT:.0%} of the time, which chose nothing "
+            f"({self.held_out:,} events; {self.tolerance:.0%} was allowed where they were chosen)"
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """Return the metrics and their prices.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row a metric.
+        """
+        return self.table
+
+    def __repr__(self) -> str:
+        return display.plain(f"Ranking: {self.says}")
+
+    def _repr_html_(self) -> str:
+        return display.frame_html(repr(self), self.table, rows=40)
+
+
+def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 0.01) -> Ranking:
+    """Rank metrics by the log loss that an objective's events gain when one of them is dropped.
+
+    The share of bad events is a logistic regression on linear splines of the metrics; each of five stretches of time is
+    predicted from the others, with all metrics and without one. Intervals take the differences of loss summed in
+    time blocks as independent, and the fits as given. The fewest metrics are found greedily, adding the one that helps
+    most until the loss is within the tolerance, then leaving out what is no longer needed; the last quarter of the time
+    takes no part in it and tells what the choice costs.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows; every variable of theirs that varies is a metric, outcomes left out.
+    graph : Graph
+        Whose Markov blanket of the objective is told beside the prices.
+    on : str
+        An SLO of windows and graph.
+    tolerance : float
+        Share of the loss that the fewest metrics may add.
+
+    Returns
+    -------
+    Ranking
+        Metrics, prices and the fewest.
+
+    Raises
+    ------
+    CausalrelError
+        When the SLO is unknown, or there are too few windows or bad events.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("batch-under-load"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> ranking = rank_metrics(windows, cr.load_graph("llm-serving").project(windows.names), on="ttft")
+    >>> ranking.frame().columns
+    ['metric', 'role', 'in_blanket', 'kept', 'log_loss', 'price', 'low', 'high']
+    >>> 0 < len(ranking.kept) <= ranking.frame().height
+    True
+    """
+    blanket = graph.blanket(on)
+    columns, metrics = _metrics(windows, on)
+    early, late = _split(columns["step"])
+    losses = _crossed(columns, on, early)
+    events, step = columns[f"{on}.total"][early], columns["step"][early]
+    full = losses(metrics)
+    rows = []
+    for metric in metrics:
+        without = losses([other for other in metrics if other != metric])
+        price, half = _ratio(without - full, events, step)
+        rows.append((metric, without.sum() / events.sum(), price, price - half, price + half))
+    kept = _fewest(losses, metrics, float(full.sum()) * (1 + tolerance))
+    told = [_predicted(columns, on, names, early, late).sum() for names in (metrics, kept)]
+    table = pl.DataFrame(rows, schema=["metric", "log_loss", "price", "low", "high"], orient="row")
+    table = table.with_columns(
+        pl.Series("role", [windows.variable(metric).role for metric in metrics]),
+        pl.col("metric").is_in(blanket).alias("in_blanket"),
+        pl.col("metric").is_in(kept).alias("kept"),
+    )
+    return Ranking(
+        on=on,
+        table=table.select("metric", "role", "in_blanket", "kept", "log_loss", "price", "low", "high").sort(
+            ["price", "metric"], descending=[True, False]
+        ),
+        log_loss=float(full.sum() / events.sum()),
+        blind=float(losses([]).sum() / events.sum()),
+        tolerance=tolerance,
+        rise=float(told[1] / told[0] - 1),
+        held_out=int(columns[f"{on}.total"][late].sum()),
+    )
+
+
+def _metrics(windows: Windows, on: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return complete windows as columns, and the names of the metrics that vary in them."""
+    windows.slo(on)
+    wanted = [v.name for v in windows.variables if v.role != "outcome" and windows.table[v.name].drop_nulls().len()]
+    columns, kept = rows_of(windows, [on, *wanted])
+    asked = f"ranking the metrics of '{on}'"
+    if kept.height < _FEWEST:
+        raise errors.refused(asked, f"it needs {_FEWEST} complete windows and there are {kept.height}")
+    bad, total = columns[f"{on}.bad"].sum(), columns[f"{on}.total"].sum()
+    if not 0 < bad < total:
+        raise errors.refused(asked, "its events are all good or all bad, and a loss needs both")
+    return columns, [name for name in wanted if len(np.unique(columns[name])) > 1]
+
+
+def _split(step: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    last = np.quantile(np.unique(step), 1 - _HELD_OUT)
+    return np.flatnonzero(step <= last), np.flatnonzero(step > last)
+
+
+def _crossed(columns: Mapping[str, NDArray[Any]], on: str, rows: NDArray[np.intp]) -> Losses:
+    """Return the loss of each row when its stretch of time is predicted from the others."""
+    steps = np.unique(columns["step"][rows])
+    fold = np.searchsorted(np.quantile(steps, np.arange(1, _FOLDS) / _FOLDS), columns["step"][rows])
+
+    def losses(names: Sequence[str]) -> NDArray[np.float64]:
+        made = np.empty(len(rows))
+        for k in range(_FOLDS):
+            made[fold == k] = _predicted(columns, on, names, rows[fold != k], rows[fold == k])
+        return made
+
+    return losses
+
+
+def _predicted(
+    columns: Mapping[str, NDArray[Any]],
+    on: str,
+    names: Sequence[str],
+    rows: NDArray[np.intp],
+    others: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Fit to some rows and return the log loss of others, metrics held to the range that was fitted to."""
+    fitted, asked = [np.ones((len(rows), 1))], [np.ones((len(others), 1))]
+    for name in names:
+        seen, new = columns[name][rows], columns[name][others]
+        if len(np.unique(seen)) < 2:
+            continue
+        category = seen.dtype.kind == "U"
+        term = make_term(name, seen, category=category)
+        fitted.append(term.columns(seen))
+        asked.append(term.columns(new if category else np.clip(new, seen.min(), seen.max())))
+    bad, total = columns[f"{on}.bad"], columns[f"{on}.total"]
+    made = fit_rate(np.hstack(fitted), bad[rows], total[rows], np.arange(len(rows)))
+    p = np.clip(expit(np.hstack(asked) @ made.mean), 1e-9, 1 - 1e-9)
+    loss: NDArray[np.float64] = -(bad[others] * np.log(p) + (total[others] - bad[others]) * np.log1p(-p))
+    return loss
+
+
+def _ratio(gain: NDArray[np.float64], events: NDArray[np.float64], step: NDArray[np.int64]) -> tuple[float, float]:
+    """Return a ratio of sums and half its 90 % interval, time blocks being independent."""
+    from scipy.stats import t
+
+    ratio = float(gain.sum() / events.sum())
+    left = gain - ratio * events
+    groups, _ = time_groups(step, left)
+    sums = np.bincount(groups, weights=left)
+    count = len(np.unique(groups))
+    spread = np.sqrt((sums**2).sum() * count / max(1, count - 1)) / events.sum()
+    return ratio, float(t.ppf(0.95, max(1, count - 1)) * spread)
+
+
+def _fewest(losses: Losses, metrics: Sequence[str], most: float) -> list[str]:
+    """Add the metric that helps most until the loss is low enough, then drop those that it does not need."""
+    kept: list[str] = []
+    while losses(kept).sum() > most and len(kept) < len(metrics):
+        left = [metric for metric in metrics if metric not in kept]
+        kept.append(min(left, key=lambda metric: float(losses([*kept, metric]).sum())))
+    for metric in list(kept):
+        rest = [other for other in kept if other != metric]
+        if losses(rest).sum() <= most:
+            kept = rest
+    return kept

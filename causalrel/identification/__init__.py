@@ -1,0 +1,31 @@
+"""Identification: what a graph alone tells of an effect, and which of its claims data can refute."""
+
+from causalrel.identification.adjustments import (
+    adjustment,
+    between,
+    hidden_confounders,
+    is_adjustment,
+    list_adjustments,
+    minimal_adjustment,
+    optimal_adjustment,
+)
+from causalrel.identification.controls import tell_forbidden
+from causalrel.identification.instruments import Instrument, list_front_doors, list_instruments
+from causalrel.identification.separations import Implication, is_separated, list_implications
+
+__all__ = [
+    "Implication",
+    "Instrument",
+    "adjustment",
+    "between",
+    "hidden_confounders",
+    "is_adjustment",
+    "is_separated",
+    "list_adjustments",
+    "list_front_doors",
+    "list_implications",
+    "list_instruments",
+    "minimal_adjustment",
+    "optimal_adjustment",
+    "tell_forbidden",
+]
