@@ -31,6 +31,15 @@ def test_no_edge_goes_against_the_roles_and_support_is_a_share(windows) -> None:
         assert 0.5 <= edge.support <= 1
 
 
+def test_counted_events_are_never_causes() -> None:
+    one = serving_world(7)[0]
+    slow = replace(one.slos[0], name="slow")
+    table = one.table.with_columns(pl.col("ttft.total").alias("slow.total"), pl.col("ttft.bad").alias("slow.bad") // 2)
+    found = cr.discover(replace(one, table=table, slos=(*one.slos, slow)), resamples=3)
+    assert {"ttft", "slow"} <= set(found.names)
+    assert not {e.cause for e in found.edges} & {"ttft", "slow"}
+
+
 def test_strong_planted_edges_are_found(windows) -> None:
     pairs = {frozenset((e.cause, e.effect)) for e in cr.discover(windows, resamples=4).edges}
     assert {frozenset(("load", "queue_s")), frozenset(("load", "batch_size"))} <= pairs

@@ -43,7 +43,7 @@ def discover(
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
     resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). An
     edge is kept if the data hold it and at least half of the resamples join the two. The share is raw: it orders edges,
-    it is not a probability. What is left out or merged is told by a warning.
+    it is not a probability. Counted events are effects, never causes. What is left out or merged is told by a warning.
 
     Parameters
     ----------
@@ -159,6 +159,8 @@ def _known(
                 "take it out or move one of them",
             )
         required[at[edge.cause], at[edge.effect]] = True
+    counted = np.array([variable.kind == "events" for variable in columns.variables])
+    allowed &= ~counted[:, None] | required
     for cause, effect in graph.forbidden if graph else ():
         if {cause, effect} <= at.keys():
             allowed[at[cause], at[effect]] = False
