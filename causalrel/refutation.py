@@ -103,6 +103,19 @@ class Refutation:
         """
         return self.table
 
+    def facts(self) -> dict[str, Any]:
+        """Return the refutation as JSON-ready facts."""
+        return {
+            "graph": self.graph,
+            "verdict": self.verdict,
+            "says": self.says,
+            "level": self.level,
+            "repairs": list(self.repairs),
+            "mended": self.mended,
+            "claims": self.table.to_dicts(),
+            "origin": self.origin.facts(),
+        }
+
     def __repr__(self) -> str:
         return display.plain(f"Refutation ({self.verdict}): {self.says}")
 

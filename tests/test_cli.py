@@ -144,6 +144,21 @@ def test_discover_writes_a_graph_that_loads(capsys, tmp_path) -> None:
     assert run(capsys, "attribute", "llm-canary", "--graph", str(target), "--on", "tpot")[0] == 0
 
 
+def test_refute_tells_its_verdict_in_every_format(capsys) -> None:
+    code, out, _ = run(capsys, "refute", "batch-under-load", "--format", "json")
+    assert code == 0
+    said = json.loads(out)
+    assert said["verdict"] in ("refuted", "stands")
+    assert {claim["claim"] for claim in said["claims"]} == {"independence", "edge"}
+    for form, words in (("text", "independencies"), ("md", "independencies"), ("html", "<table")):
+        code, out, _ = run(capsys, "refute", "batch-under-load", "--format", form)
+        assert code == 0
+        assert words in out
+    code, out, err = run(capsys, "refute", "batch-under-load", "--level", "2")
+    assert (code, out) == (2, "")
+    assert "no probability" in err
+
+
 def test_simulate_writes_what_read_reads(capsys, tmp_path) -> None:
     target = tmp_path / "made"
     assert run(capsys, "simulate", "llm-canary", "--days", "1", "-o", str(target))[0] == 0

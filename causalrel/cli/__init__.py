@@ -179,6 +179,24 @@ def discover(
 
 
 @app.command()
+def refute(
+    data: Data,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    level: Annotated[float, typer.Option("--level", help="Chance of refuting a right graph.")] = 0.05,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Test what a graph claims of the data, and tell which edge would mend it."""
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    write(cr.refute(asked.windows, graph_of(asked), level=level), form, output)
+
+
+@app.command()
 def effect(
     data: Data,
     of: Annotated[str, typer.Option("--of", help="Variable set, with levels: batch_size or batch_size=8,16.")],
