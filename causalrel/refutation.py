@@ -28,8 +28,8 @@ _KNOTS = 4
 #: Fewest changes of value that make a variable worth testing.
 _CHANGES = 10
 _ROWS_A_COLUMN = 5
-#: Most repairs that are told.
-_REPAIRS = 5
+#: Most repairs, and most pairs of a kind, that are told in a sentence.
+_REPAIRS, _PAIRS = 5, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class Refutation:
     graph : str
         Name of the graph.
     table : polars.DataFrame
-        One row a claim: ``claim`` (independence or edge), ``one``, ``other``, ``given``, the partial ``correlation``
-        with its standard ``error``, ``p``, ``adjusted`` (by Holm, for independencies) and ``finding``: refuted, stands,
-        seen, unseen, or why it was not tested.
+        One row a claim, those tested first and the least probable first: ``claim`` (independence or edge), ``one``,
+        ``other``, ``given``, the partial ``correlation`` with its standard ``error``, ``p``, ``adjusted`` (by Holm, for
+        independencies) and ``finding``: refuted, stands, seen, unseen, or why it was not tested.
     level : float
         Chance of refuting a right graph that was allowed.
     repairs : tuple of str
@@ -83,12 +83,12 @@ class Refutation:
         tested = claims.filter(pl.col("finding").is_in(["refuted", "stands"])).height
         told = f"{tested} of the {claims.height} independencies that {self.graph} claims were tested"
         unseen = self.table.filter(pl.col("finding") == "unseen")
-        dim = ", ".join(f"{row['one']} -> {row['other']}" for row in unseen.iter_rows(named=True))
+        dim = _told([f"{row['one']} -> {row['other']}" for row in unseen.iter_rows(named=True)])
         edges = f"; no sign is seen of {dim}" if dim else ""
         if self.verdict != "refuted":
             return f"{told} and none is refuted{edges}" if tested else f"{told}, so nothing speaks for or against it"
         refuted = claims.filter(pl.col("finding") == "refuted")
-        pairs = ", ".join(f"{row['one']} and {row['other']}" for row in refuted.iter_rows(named=True))
+        pairs = _told([f"{row['one']} and {row['other']}" for row in refuted.iter_rows(named=True)])
         mends = "would mend it" if self.mended else "would mend most of it"
         edit = f"; to {' or to '.join(self.repairs)} {mends}" if self.repairs else "; no single edge would mend it"
         return f"{told} and {refuted.height} refuted ({pairs}){edit}{edges}"
@@ -121,6 +121,11 @@ class Refutation:
 
     def _repr_html_(self) -> str:
         return display.frame_html(repr(self), self.table, rows=60)
+
+
+def _told(pairs: Sequence[str]) -> str:
+    rest = f" and {len(pairs) - _PAIRS} more" if len(pairs) > _PAIRS else ""
+    return ", ".join(pairs[:_PAIRS]) + rest
 
 
 def refute(windows: Windows, graph: Graph, *, level: float = 0.05) -> Refutation:
@@ -184,7 +189,9 @@ def refute(windows: Windows, graph: Graph, *, level: float = 0.05) -> Refutation
     repairs, left = _repairs(bench, graph, refuted, level) if refuted else ((), 0)
     return Refutation(
         graph=graph.name,
-        table=_table(rows),
+        table=_table(rows).sort(
+            pl.col("p").is_null(), pl.col("claim") != "independence", "p", maintain_order=True, nulls_last=True
+        ),
         level=level,
         repairs=repairs,
         mended=left == 0,
