@@ -216,3 +216,14 @@ def test_budget_tells_one_table_at_a_time(capsys: pytest.CaptureFixture[str]) ->
         code, out, err = run(capsys, "budget", "llm-canary", *arguments)
         assert (code, out) == (2, "")
         assert said in err
+
+
+def test_discovery_takes_tiers_and_a_method(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "discover", "llm-canary", "--every", "1h", "--tiers", "load:batch_size")
+    assert (code, out) == (2, "")
+    assert "discover: the tiers lack" in err
+    code, out, _ = run(
+        capsys, "discover", "llm-canary", "--every", "1h", "--method", "discrete", "--resamples", "0", "--format", "md"
+    )
+    assert code == 0
+    assert out.startswith("# Graph discovered v1: ")

@@ -30,6 +30,7 @@ from causalrel.cli.options import (
     On,
     Output,
     Pool,
+    Search,
     Seed,
     Slo,
     Tell,
@@ -162,7 +163,9 @@ def discover(
     by: By = None,
     columns: ColumnMap = None,
     cluster: Cluster = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Block resamples.")] = 200,
+    tiers: Annotated[str | None, typer.Option("--tiers", help="Causal order, such as load,batch_size:queue_s.")] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=0, help="Block resamples.")] = 200,
+    method: Annotated[Search, typer.Option("--method", help="What graphs are scored by.")] = Search.auto,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
@@ -171,7 +174,14 @@ def discover(
     asked = ask(data, columns, slo, graph, every, by, cluster)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        found = cr.discover(asked.windows, asked.graph, resamples=resamples, seed=seed)
+        found = cr.discover(
+            asked.windows,
+            asked.graph,
+            tiers=[tier.split(",") for tier in tiers.split(":")] if tiers else None,
+            resamples=resamples,
+            method=method.value,
+            seed=seed,
+        )
     tell(tuple(str(warning.message) for warning in told))
     if output is not None and output.suffix in (".yaml", ".yml"):
         return write_text(found.to_yaml(), output)

@@ -28,6 +28,15 @@ class Pool(StrEnum):
     nuts = "nuts"
 
 
+class Search(StrEnum):
+    """What graphs are scored by."""
+
+    auto = "auto"
+    discrete = "discrete"
+    gaussian = "gaussian"
+    pgmpy = "pgmpy"
+
+
 class Tell(StrEnum):
     """What is told of a budget."""
 
