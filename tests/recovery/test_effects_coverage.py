@@ -42,7 +42,9 @@ def test_truth_of_the_shipped_data_is_recovered_where_the_naive_difference_is_no
     naive_inside = 0
     asked = {("batch_size", on) for on in ("ttft", "tpot", "availability")}
     asked |= {("model_version", on) for on in ("ttft", "tpot")}
-    for told in (row for row in card["truth"]["effects"] if (row["of"], row["on"]) in asked):
+    truths = [row for row in card["truth"]["effects"] if (row["of"], row["on"]) in asked]
+    assert {(row["of"], row["on"]) for row in truths} == asked
+    for told in truths:
         answer = cr.effect(windows, graph, of=told["of"], levels=told["levels"], on=told["on"])
         share = answer.select(quantity="bad_share").frame(prob=0.99).row(0, named=True)
         assert share["low"] <= float(told["effect_at_seed"]) <= share["high"], told
