@@ -169,7 +169,12 @@ def test_simulate_writes_what_read_reads(capsys, tmp_path) -> None:
 
 def test_show_lists_and_prints(capsys) -> None:
     assert "llm-canary" in run(capsys, "show")[1]
-    assert "graph: llm-serving" in run(capsys, "show", "llm-serving")[1]
+    code, out, notes = run(capsys, "show", "llm-serving")
+    assert (code, notes) == (0, "note: models/calibrations/llm-serving bears the name too\n")
+    assert "graph: llm-serving" in out
+    for name in ("calibrations/llm-serving", "models/calibrations/llm-serving"):
+        assert run(capsys, "show", name)[1].startswith("calibration: llm-serving")
+    assert run(capsys, "show", "scenarios/llm-serving")[0] == 2
 
 
 def test_a_closed_pipe_is_quiet() -> None:

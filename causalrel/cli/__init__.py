@@ -368,7 +368,9 @@ def simulate(
 
 
 @app.command()
-def show(name: Annotated[str | None, typer.Argument(help="Name of a document; none lists all.")] = None) -> None:
+def show(
+    name: Annotated[str | None, typer.Argument(help="Name of a document, or FOLDER/NAME; none lists all.")] = None,
+) -> None:
     """List what ships with causalrel, or print one document."""
     folders: tuple[shipped.Folder, ...] = (
         "datasets",
@@ -381,8 +383,11 @@ def show(name: Annotated[str | None, typer.Argument(help="Name of a document; no
     if name is None:
         rows = [[folder, ", ".join(shipped.names(folder))] for folder in folders]
         return write_text(display.text_table(["where", "names"], rows) + "\n", None)
-    for folder in folders:
-        if name in shipped.names(folder):
-            return write_text(shipped.resolve(name, folder, "document").read_text(encoding="utf-8"), None)
-    known = [other for folder in folders for other in shipped.names(folder)]
-    raise errors.unknown_name(name, "shipped document", known)
+    where, _, last = name.rpartition("/")
+    found = [f for f in folders if last in shipped.names(f) and where in ("", f, f.rpartition("/")[2])]
+    if not found:
+        known = [other for folder in folders for other in shipped.names(folder)]
+        raise errors.unknown_name(name, "shipped document", known)
+    for folder in found[1:]:
+        sys.stderr.write(f"note: {folder}/{last} bears the name too\n")
+    return write_text(shipped.resolve(last, found[0], "document").read_text(encoding="utf-8"), None)
