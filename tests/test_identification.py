@@ -17,6 +17,7 @@ import pytest
 import causalrel as cr
 from causalrel.graphs import Graph
 from causalrel.identification import (
+    hidden_confounders,
     is_adjustment,
     is_separated,
     list_adjustments,
@@ -183,6 +184,33 @@ def test_the_optimal_set_has_the_least_variance_of_all_valid_ones() -> None:
             assert variance(best) <= min(variance(given) for given in valid) * (1 + 1e-9)
             found += len(valid) > 1
     assert found > 200
+
+
+def effect_in_a_network(seed: int, graph: Graph, of: str, on: str) -> float:
+    """The effect of setting a variable where each variable answers to its measured causes as it was seen to."""
+    gained = {of: 1.0}
+    for name in graph.order():
+        parents = graph.parents(name)
+        if name != of and parents:
+            cov = partial(seed, (*parents, name), ())
+            slopes = np.linalg.solve(cov[:-1, :-1], cov[:-1, -1])
+            gained[name] = sum(slope * gained.get(parent, 0.0) for slope, parent in zip(slopes, parents, strict=True))
+    return gained[on]
+
+
+def test_a_network_gives_the_effect_where_no_unmeasured_cause_forbids_it() -> None:
+    right = wrong = needless = 0
+    for seed in range(GRAPHS):
+        graph = made(seed)
+        at, _, total = solved(seed)
+        for of, on in pairs(graph):
+            agrees = bool(np.isclose(effect_in_a_network(seed, graph, of, on), total[at[on], at[of]], rtol=1e-7))
+            named = hidden_confounders(graph, of, on) != ()
+            assert agrees or named
+            right, wrong = right + (agrees and bool(graph.unmeasured)), wrong + (not agrees)
+            needless += agrees and named
+    assert min(right, wrong) > 200
+    assert needless < wrong / 5
 
 
 def test_front_doors_and_instruments_identify_a_linear_effect() -> None:

@@ -20,6 +20,10 @@ class Backdoor:
 
     Parameters
     ----------
+    of, on : str
+        Treatment and outcome.
+    names : tuple of str
+        Measured variables, in the graph's order.
     causes : mapping of str to frozenset of str
         Direct causes by node, without the first edges of causal paths.
     path : set of str
@@ -30,36 +34,23 @@ class Backdoor:
     Examples
     --------
     >>> roles = {"batch": "config", "queue": "engine", "slo": "outcome"}
-    >>> Backdoor.of(Graph.from_edges([("batch", "queue"), ("queue", "slo")], roles=roles), "batch", "slo").causes[
-    ...     "queue"
-    ... ]
+    >>> graph = Graph.from_edges([("batch", "queue"), ("queue", "slo")], roles=roles)
+    >>> Backdoor.find(graph, "batch", "slo").causes["queue"]
     frozenset()
     """
 
+    of: str
+    on: str
+    names: tuple[str, ...]
     causes: Causes
     path: set[str]
     forbidden: set[str]
 
     @classmethod
-    def of(cls, graph: Graph, of: str, on: str) -> Backdoor:
-        """Cut a graph for an effect (van der Zander, Liskiewicz and Textor 2014).
+    def find(cls, graph: Graph, of: str, on: str) -> Backdoor:
+        """Cut a static graph for an effect (van der Zander, Liskiewicz and Textor 2014); unmeasured causes are latent.
 
-        Parameters
-        ----------
-        graph : Graph
-            A static graph.
-        of, on : str
-            Treatment and outcome.
-
-        Returns
-        -------
-        Backdoor
-            What is left.
-
-        Raises
-        ------
-        CausalrelError
-            When the graph has lagged edges or lacks a variable, or treatment and outcome are one.
+        What follows is refused where the graph has lagged edges or lacks a variable, or the two are one.
         """
         for name in (of, on):
             graph.variable(name)
@@ -68,40 +59,29 @@ class Backdoor:
         causes = causes_of(graph)
         path = between(graph, of, on)
         cut = {name: parents - {of} if name in path else parents for name, parents in causes.items()}
-        return cls(causes=cut, path=path, forbidden=below(causes, path) | {of, on})
+        forbidden = below(causes, path) | {of, on}
+        return cls(of=of, on=on, names=graph.names, causes=cut, path=path, forbidden=forbidden)
 
-    def closed_by(self, of: str, on: str, given: Collection[str]) -> bool:
-        """Tell whether holding variables fixed leaves only the effect.
+    @property
+    def wide(self) -> set[str]:
+        """The measured causes of what lies on causal paths, less those paths, what follows from them and the treatment.
 
-        Parameters
-        ----------
-        of, on : str
-            Treatment and outcome.
-        given : collection of str
-            What is held fixed.
-
-        Returns
-        -------
-        bool
-            Whether it does.
+        Where it is valid and no unmeasured cause acts on a causal path, it gives a linear effect the least asymptotic
+        variance (Henckel, Perkovic and Maathuis 2022, doi:10.1111/rssb.12451).
         """
-        return not self.forbidden & set(given) and find_open_path(self.causes, [of], [on], given) is None
+        return {cause for name in self.path for cause in self.causes[name]}.intersection(self.names) - self.forbidden
+
+    def closed_by(self, given: Collection[str]) -> bool:
+        """Tell whether holding variables fixed leaves only the effect."""
+        return not self.forbidden & set(given) and find_open_path(self.causes, [self.of], [self.on], given) is None
+
+    def ordered(self, chosen: Collection[str]) -> tuple[str, ...]:
+        """Return measured variables in the graph's order."""
+        return tuple(name for name in self.names if name in chosen)
 
 
 def between(graph: Graph, of: str, on: str) -> set[str]:
     """Return the variables on causal paths from a treatment to an outcome, the outcome included.
-
-    Parameters
-    ----------
-    graph : Graph
-        A graph.
-    of, on : str
-        Treatment and outcome.
-
-    Returns
-    -------
-    set of str
-        Names, the treatment left out.
 
     Examples
     --------
@@ -120,201 +100,86 @@ def is_adjustment(graph: Graph, of: str, on: str, given: Collection[str]) -> boo
     a descendant of a causal path, and in the graph without the first edges of causal paths the treatment is d-separated
     from the outcome.
 
-    Parameters
-    ----------
-    graph : Graph
-        A graph, its unmeasured causes included.
-    of, on : str
-        Treatment and outcome.
-    given : collection of str
-        What is held fixed.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable.
-
     Examples
     --------
-    >>> roles = {"load": "workload", "batch": "config", "slo": "outcome"}
-    >>> graph = Graph.from_edges([("load", "batch"), ("load", "slo"), ("batch", "slo")], roles=roles)
-    >>> is_adjustment(graph, "batch", "slo", []), is_adjustment(graph, "batch", "slo", ["load"])
+    >>> import causalrel as cr
+    >>> graph = cr.load_graph("llm-load-test")
+    >>> is_adjustment(graph, "gpu_count", "ttft", ["model"]), is_adjustment(graph, "users", "ttft", [])
     (False, True)
     """
     for name in given:
         graph.variable(name)
-    return Backdoor.of(graph, of, on).closed_by(of, on, given)
+    return Backdoor.find(graph, of, on).closed_by(given)
 
 
 def adjustment(graph: Graph, of: str, on: str, base: Collection[str]) -> tuple[str, ...]:
     """Widen a valid adjustment set with causes of the outcome, which narrows the interval.
 
-    The optimal set where it is valid (Henckel, Perkovic and Maathuis 2022, doi:10.1111/rssb.12451): every observed
-    cause of a variable on a causal path that does not itself follow from the treatment.
-
-    Parameters
-    ----------
-    graph : Graph
-        A graph.
-    of, on : str
-        Treatment and outcome.
-    base : collection of str
-        A valid set.
-
-    Returns
-    -------
-    tuple of str
-        A valid set, in the graph's order.
+    All causes of what lies on causal paths where that set is valid, else the base and those of them that keep it valid.
 
     Examples
     --------
-    >>> roles = {"load": "workload", "tokens": "workload", "batch": "config", "slo": "outcome"}
-    >>> edges = [("load", "batch"), ("load", "slo"), ("batch", "slo"), ("tokens", "slo")]
-    >>> adjustment(Graph.from_edges(edges, roles=roles), "batch", "slo", ["load"])
-    ('load', 'tokens')
+    >>> import causalrel as cr
+    >>> adjustment(cr.load_graph("llm-load-test"), "gpu_count", "ttft", ["model", "gpu_type"])
+    ('model', 'gpu_type', 'users')
     """
-    path = between(graph, of, on)
-    wider = {parent for name in path for parent in graph.parents(name)} - path - {of} - graph.descendants(of)
+    backdoor = Backdoor.find(graph, of, on)
+    if backdoor.closed_by(backdoor.wide):
+        return backdoor.ordered(backdoor.wide)
     chosen = set(base)
-    if is_adjustment(graph, of, on, wider):
-        chosen = wider
-    else:
-        for name in sorted(wider - chosen):
-            if is_adjustment(graph, of, on, chosen | {name}):
-                chosen.add(name)
-    return tuple(name for name in graph.names if name in chosen)
+    for name in sorted(backdoor.wide - chosen):
+        if backdoor.closed_by(chosen | {name}):
+            chosen.add(name)
+    return backdoor.ordered(chosen)
 
 
 def minimal_adjustment(graph: Graph, of: str, on: str) -> tuple[str, ...] | None:
-    """Return a valid adjustment set of which nothing can be left out.
-
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-
-    Returns
-    -------
-    tuple of str or None
-        A set in the graph's order; None where no set of measured variables is valid.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable.
+    """Return a valid adjustment set of which nothing can be left out; None where no set is valid.
 
     Examples
     --------
-    >>> roles = {"load": "workload", "tokens": "workload", "batch": "config", "slo": "outcome"}
-    >>> edges = [("load", "batch"), ("load", "slo"), ("batch", "slo"), ("tokens", "slo")]
-    >>> minimal_adjustment(Graph.from_edges(edges, roles=roles), "batch", "slo")
-    ('load',)
+    >>> import causalrel as cr
+    >>> minimal_adjustment(cr.load_graph("llm-load-test"), "gpu_count", "ttft")
+    ('model', 'gpu_type')
     """
-    backdoor = Backdoor.of(graph, of, on)
+    backdoor = Backdoor.find(graph, of, on)
     chosen = find_separator(backdoor.causes, of, on, set(graph.names) - backdoor.forbidden)
-    return None if chosen is None else tuple(name for name in graph.names if name in chosen)
+    return None if chosen is None else backdoor.ordered(chosen)
 
 
 def optimal_adjustment(graph: Graph, of: str, on: str) -> tuple[str, ...] | None:
-    """Return the valid adjustment set that gives a linear effect the least asymptotic variance.
-
-    The causes of the variables on causal paths, less those paths, what follows from them and the treatment (Henckel,
-    Perkovic and Maathuis 2022, arXiv:1907.02435). Optimality is proven where every such cause is measured.
-
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-
-    Returns
-    -------
-    tuple of str or None
-        A set in the graph's order; None where an unmeasured cause acts on a causal path or there is no causal path.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable.
+    """Return the valid set of least variance where that is proven: None without a causal path, or with a latent on one.
 
     Examples
     --------
-    >>> roles = {"load": "workload", "tokens": "workload", "batch": "config", "slo": "outcome"}
-    >>> edges = [("load", "batch"), ("load", "slo"), ("batch", "slo"), ("tokens", "slo")]
-    >>> optimal_adjustment(Graph.from_edges(edges, roles=roles), "batch", "slo")
-    ('load', 'tokens')
+    >>> import causalrel as cr
+    >>> optimal_adjustment(cr.load_graph("llm-load-test"), "gpu_count", "ttft")
+    ('model', 'gpu_type', 'users')
     """
-    backdoor = Backdoor.of(graph, of, on)
-    if not backdoor.path or any(backdoor.path & set(u.affects) for u in graph.unmeasured if len(u.affects) > 1):
-        return None
-    chosen = {parent for name in backdoor.path for parent in backdoor.causes[name]} - backdoor.forbidden
-    return tuple(name for name in graph.names if name in chosen)
+    backdoor = Backdoor.find(graph, of, on)
+    latent = any(backdoor.path & set(hidden.affects) for hidden in graph.unmeasured if len(hidden.affects) > 1)
+    return None if latent or not backdoor.path else backdoor.ordered(backdoor.wide)
 
 
 def list_adjustments(graph: Graph, of: str, on: str, *, limit: int = 100) -> tuple[tuple[str, ...], ...]:
-    """List valid adjustment sets, the smallest first.
-
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-    limit : int
-        Most sets to return.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Sets in the graph's order.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable, or too many sets were looked at.
+    """List valid adjustment sets, the smallest first, at most so many.
 
     Examples
     --------
-    >>> roles = {"load": "workload", "tokens": "workload", "batch": "config", "slo": "outcome"}
-    >>> edges = [("load", "batch"), ("load", "slo"), ("batch", "slo"), ("tokens", "slo")]
-    >>> list_adjustments(Graph.from_edges(edges, roles=roles), "batch", "slo")
-    (('load',), ('load', 'tokens'))
+    >>> import causalrel as cr
+    >>> list_adjustments(cr.load_graph("llm-load-test"), "gpu_count", "ttft", limit=2)
+    (('model', 'gpu_type'), ('model', 'gpu_type', 'users'))
     """
     if minimal_adjustment(graph, of, on) is None:
         return ()
-    backdoor = Backdoor.of(graph, of, on)
+    backdoor = Backdoor.find(graph, of, on)
     among = [name for name in graph.names if name not in backdoor.forbidden]
     sets = each_set(among, f"the adjustment sets for the effect of {of} on {on}")
-    return tuple(islice((given for given in sets if backdoor.closed_by(of, on, given)), limit))
+    return tuple(islice(filter(backdoor.closed_by, sets), limit))
 
 
 def each_set(names: Sequence[str], what: str) -> Iterator[tuple[str, ...]]:
-    """Yield every set of some names, the smallest first.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names.
-    what : str
-        What is looked for, told when there are too many.
-
-    Yields
-    ------
-    tuple of str
-        A set in the order of the names.
-
-    Raises
-    ------
-    CausalrelError
-        After 30,000 sets.
+    """Yield every set of some names, the smallest first; refuse to go on after 30,000, and say what was looked for.
 
     Examples
     --------
@@ -332,22 +197,11 @@ def each_set(names: Sequence[str], what: str) -> Iterator[tuple[str, ...]]:
 
 
 def hidden_confounders(graph: Graph, of: str, on: str) -> tuple[str, ...]:
-    """Return the unmeasured causes that forbid setting a variable in a network.
+    """Return the unmeasured causes that forbid setting a variable in a network of observed mechanisms.
 
-    A truncated product over observed mechanisms is the effect of setting a variable only if no unmeasured cause acts on
-    it, or on two variables between it and the outcome (Tian and Pearl 2002).
-
-    Parameters
-    ----------
-    graph : Graph
-        A graph.
-    of, on : str
-        Treatment and outcome.
-
-    Returns
-    -------
-    tuple of str
-        Names of unmeasured causes.
+    A truncated product of mechanisms, each given its own direct causes, is the effect of setting a variable if each
+    variable on the way answers those of its causes that move as it would were they set: nothing unmeasured joins it to
+    them, its other causes held (the back-door criterion, Pearl 1995, doi:10.1093/biomet/82.4.669).
 
     Examples
     --------
@@ -357,10 +211,10 @@ def hidden_confounders(graph: Graph, of: str, on: str) -> tuple[str, ...]:
     >>> hidden_confounders(graph, "batch", "slo")
     ('skill',)
     """
-    causal = between(graph, of, on) | {of}
-    relevant = causal | graph.ancestors(on)
-    return tuple(
-        hidden.name
-        for hidden in graph.unmeasured
-        if (of in hidden.affects and relevant & (set(hidden.affects) - {of})) or len(causal & set(hidden.affects)) > 1
-    )
+    causes, path = causes_of(graph), between(graph, of, on)
+    found: set[str] = set()
+    for name in path:
+        moving, still = causes[name] & (path | {of}), causes[name].intersection(graph.names) - path - {of}
+        walk = find_open_path({**causes, name: causes[name] - moving}, moving, [name], still)
+        found.update(walk or ())
+    return tuple(hidden.name for hidden in graph.unmeasured if hidden.name in found)

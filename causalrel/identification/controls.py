@@ -16,23 +16,6 @@ def tell_forbidden(graph: Graph, of: str, on: str) -> dict[str, str]:
     added to a minimal adjustment set; where the graph has no such set, colliders are not told (Cinelli, Forney and
     Pearl 2022, doi:10.1177/00491241221099552).
 
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-
-    Returns
-    -------
-    dict of str to str
-        A sentence by variable, in the graph's order; treatment and outcome left out.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable.
-
     Examples
     --------
     >>> roles = {"batch": "config", "queue": "engine", "retries": "engine", "slo": "outcome"}
@@ -42,7 +25,7 @@ def tell_forbidden(graph: Graph, of: str, on: str) -> dict[str, str]:
     queue lies on the way from batch to slo, and holding it fixed hides that part of the effect
     retries follows from queue, which lies on the way from batch to slo, and holding it fixed distorts the effect
     """
-    backdoor = Backdoor.of(graph, of, on)
+    backdoor = Backdoor.find(graph, of, on)
     base = minimal_adjustment(graph, of, on)
     said: dict[str, str] = {}
     for name in graph.names:
@@ -61,18 +44,6 @@ def tell_forbidden(graph: Graph, of: str, on: str) -> dict[str, str]:
 
 def draw_path(causes: Causes, path: tuple[str, ...]) -> str:
     """Write a path with its arrows.
-
-    Parameters
-    ----------
-    causes : mapping of str to frozenset of str
-        Direct causes by node.
-    path : tuple of str
-        Nodes, each joined to the next.
-
-    Returns
-    -------
-    str
-        The path.
 
     Examples
     --------

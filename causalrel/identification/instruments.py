@@ -39,25 +39,6 @@ def list_instruments(graph: Graph, of: str, on: str, *, size: int = 2) -> tuple[
     from the outcome; nothing held fixed follows from the treatment (Brito and Pearl 2002, arXiv:1301.0560; van der
     Zander, Textor and Liskiewicz 2015). With an instrument alone the effect is identified where it is linear.
 
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-    size : int
-        Most variables to hold fixed.
-
-    Returns
-    -------
-    tuple of Instrument
-        In the graph's order.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable.
-
     Examples
     --------
     >>> roles = {"wave": "config", "batch": "config", "slo": "outcome"}
@@ -65,7 +46,7 @@ def list_instruments(graph: Graph, of: str, on: str, *, size: int = 2) -> tuple[
     >>> list_instruments(graph, "batch", "slo")
     (Instrument(name='wave', given=()),)
     """
-    backdoor = Backdoor.of(graph, of, on)
+    backdoor = Backdoor.find(graph, of, on)
     if not backdoor.path:
         return ()
     causes = causes_of(graph)
@@ -89,25 +70,6 @@ def list_front_doors(graph: Graph, of: str, on: str, *, limit: int = 100) -> tup
     The set intercepts every causal path, nothing confounds it with the treatment, and the treatment blocks what
     confounds it with the outcome (Pearl 1995, doi:10.1093/biomet/82.4.669).
 
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    of, on : str
-        Treatment and outcome.
-    limit : int
-        Most sets to return.
-
-    Returns
-    -------
-    tuple of tuple of str
-        Sets in the graph's order.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges or lacks a variable, or too many sets were looked at.
-
     Examples
     --------
     >>> roles = {"batch": "config", "queue": "engine", "slo": "outcome"}
@@ -115,7 +77,7 @@ def list_front_doors(graph: Graph, of: str, on: str, *, limit: int = 100) -> tup
     >>> list_front_doors(Graph.from_edges(edges, roles=roles, unmeasured={"u": ["batch", "slo"]}), "batch", "slo")
     (('queue',),)
     """
-    backdoor = Backdoor.of(graph, of, on)
+    backdoor = Backdoor.find(graph, of, on)
     causes = causes_of(graph)
     among = [name for name in graph.names if name in backdoor.path and name != on]
     sets = filter(None, each_set(among, f"the front doors between {of} and {on}"))

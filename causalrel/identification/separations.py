@@ -43,21 +43,6 @@ class Implication:
 def causes_of(graph: Graph) -> dict[str, frozenset[str]]:
     """Return the direct causes of every variable and of every unmeasured cause.
 
-    Parameters
-    ----------
-    graph : Graph
-        A static graph.
-
-    Returns
-    -------
-    dict of str to frozenset of str
-        Direct causes by node.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges.
-
     Examples
     --------
     >>> graph = Graph.from_edges([("a", "b")], roles={"a": "engine", "b": "engine"}, unmeasured={"u": ["a", "b"]})
@@ -81,18 +66,6 @@ def causes_of(graph: Graph) -> dict[str, frozenset[str]]:
 def above(causes: Causes, names: Collection[str]) -> set[str]:
     """Return some nodes and all their direct and indirect causes.
 
-    Parameters
-    ----------
-    causes : mapping of str to frozenset of str
-        Direct causes by node.
-    names : collection of str
-        Nodes.
-
-    Returns
-    -------
-    set of str
-        Nodes.
-
     Examples
     --------
     >>> sorted(above({"a": frozenset(), "b": frozenset("a"), "c": frozenset("b")}, ["b"]))
@@ -109,18 +82,6 @@ def above(causes: Causes, names: Collection[str]) -> set[str]:
 def below(causes: Causes, names: Collection[str]) -> set[str]:
     """Return some nodes and everything that follows from them.
 
-    Parameters
-    ----------
-    causes : mapping of str to frozenset of str
-        Direct causes by node.
-    names : collection of str
-        Nodes.
-
-    Returns
-    -------
-    set of str
-        Nodes.
-
     Examples
     --------
     >>> sorted(below({"a": frozenset(), "b": frozenset("a"), "c": frozenset("b")}, ["b"]))
@@ -132,25 +93,11 @@ def below(causes: Causes, names: Collection[str]) -> set[str]:
 def find_open_path(
     causes: Causes, starts: Collection[str], ends: Collection[str], given: Collection[str] = ()
 ) -> tuple[str, ...] | None:
-    """Find a shortest path that lets two sets of nodes depend on each other.
+    """Find a shortest path that lets two disjoint sets of nodes depend on each other; None where they are d-separated.
 
     A path is open where each of its colliders is held fixed or causes what is, and no other inner node is held fixed
     (Pearl 2009, definition 1.2.3). A shortest open walk never meets a node twice, so a breadth-first search over nodes
     and directions of arrival finds a path (Shachter 1998, arXiv:1301.7412).
-
-    Parameters
-    ----------
-    causes : mapping of str to frozenset of str
-        Direct causes by node.
-    starts, ends : collection of str
-        Two disjoint sets of nodes.
-    given : collection of str
-        What is held fixed; neither a start nor an end.
-
-    Returns
-    -------
-    tuple of str or None
-        The nodes of the path; None where the sets are d-separated.
 
     Examples
     --------
@@ -180,25 +127,6 @@ def find_open_path(
 def is_separated(graph: Graph, one: str, other: str, given: Collection[str] = ()) -> bool:
     """Tell whether a graph calls two variables independent given others (d-separation).
 
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-    one, other : str
-        Two variables.
-    given : collection of str
-        Other variables, held fixed.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-
-    Raises
-    ------
-    CausalrelError
-        When a variable is not in the graph or is told twice.
-
     Examples
     --------
     >>> roles = {"load": "workload", "queue": "engine", "slo": "outcome"}
@@ -216,25 +144,11 @@ def is_separated(graph: Graph, one: str, other: str, given: Collection[str] = ()
 
 
 def find_separator(causes: Causes, one: str, other: str, among: Collection[str]) -> set[str] | None:
-    """Find a set that separates two nodes and of which none can be left out.
+    """Find a set that separates two nodes and of which none can be left out; None where there is none.
 
     Any separating set among some nodes implies that the causes of both nodes among them separate (van der Zander,
     Liskiewicz and Textor 2014); there every larger set separates too, so that leaving out one node after another ends
     at a minimal set.
-
-    Parameters
-    ----------
-    causes : mapping of str to frozenset of str
-        Direct causes by node.
-    one, other : str
-        Two nodes.
-    among : collection of str
-        Nodes that may be held fixed.
-
-    Returns
-    -------
-    set of str or None
-        A minimal set; None where there is none.
 
     Examples
     --------
@@ -256,21 +170,6 @@ def list_implications(graph: Graph) -> tuple[Implication, ...]:
     A pair without an edge is separated by the measured causes of both (Shipley 2000, doi:10.1207/S15328007SEM0702_4);
     without unmeasured causes these independencies imply all others. Where an unmeasured cause forbids that set, a
     minimal one is taken, and where none exists the graph claims no independence of the pair.
-
-    Parameters
-    ----------
-    graph : Graph
-        A static graph; its unmeasured causes are latent.
-
-    Returns
-    -------
-    tuple of Implication
-        In causal order.
-
-    Raises
-    ------
-    CausalrelError
-        When the graph has lagged edges.
 
     Examples
     --------
