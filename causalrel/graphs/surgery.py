@@ -8,6 +8,9 @@ from dataclasses import replace
 from causalrel import errors
 from causalrel.graphs import Edge, Graph, Unmeasured
 
+#: Between a service and its variable where services are joined; the order of roles holds within a service.
+SEPARATOR = "/"
+
 
 def without(graph: Graph, name: str) -> Graph:
     """Return the graph with one variable marginalised out.
@@ -99,7 +102,9 @@ def checked(graph: Graph, path: object) -> Graph:
         if (edge.cause, edge.effect) in graph.forbidden:
             faults.append(f"{label} is both stated and forbidden")
         seen.add((edge.cause, edge.effect, edge.lag))
-        if not missing and edge.lag == 0 and known[edge.cause].tier > known[edge.effect].tier:
+        if missing or edge.lag or service_of(edge.cause) != service_of(edge.effect):
+            continue
+        if known[edge.cause].tier > known[edge.effect].tier:
             roles = known[edge.cause].role, known[edge.effect].role
             faults.append(f"{label} goes against the causal order ({roles[0]} never causes {roles[1]} in one window)")
     for hidden in graph.unmeasured:
@@ -196,6 +201,17 @@ def blanket(graph: Graph, name: str) -> tuple[str, ...]:
             todo += [other for hidden in graph.unmeasured if at in hidden.affects for other in hidden.affects]
     found |= {edge.cause for edge in graph.edges if edge.effect in found}
     return tuple(other for other in graph.names if other in found - {name})
+
+
+def service_of(name: str) -> str:
+    """Return the service that a variable of joined graphs belongs to, empty where graphs are not joined.
+
+    Examples
+    --------
+    >>> service_of("retrieval/recall"), service_of("recall")
+    ('retrieval', '')
+    """
+    return name.partition(SEPARATOR)[0] if SEPARATOR in name else ""
 
 
 def _cycle(graph: Graph) -> list[str]:
