@@ -19,8 +19,9 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Stretches of time that take turns in being predicted from the others.
-_FOLDS = 5
+#: Parts of the time that take turns in being predicted from the others, each of so many stretches spread over it: what
+#: lasts is seen in every part.
+_FOLDS, _STRETCHES = 5, 4
 #: Share of the time, at its end, that chooses nothing and judges the choice.
 _HELD_OUT = 0.25
 _FEWEST = 50
@@ -46,6 +47,8 @@ class Ranking:
         Loss an event without any metric.
     tolerance : float
         Share of the loss that the fewest metrics may add.
+    reached : bool
+        Whether half of the metrics were enough for that.
     rise : float
         Share of the loss that they add on the held-out end of the time.
     held_out : int
@@ -54,7 +57,9 @@ class Ranking:
     Examples
     --------
     >>> table = pl.DataFrame({"metric": ["load", "queue_s"], "in_blanket": [False, True], "kept": [False, True]})
-    >>> Ranking(on="ttft", table=table, log_loss=0.1, blind=0.2, tolerance=0.01, rise=0.002, held_out=900).kept
+    >>> Ranking(
+    ...     on="ttft", table=table, log_loss=0.1, blind=0.2, tolerance=0.01, reached=True, rise=0.002, held_out=900
+    ... ).kept
     ('queue_s',)
     """
 
@@ -63,6 +68,7 @@ class Ranking:
     log_loss: float
     blind: float
     tolerance: float
+    reached: bool
     rise: float
     held_out: int
 
@@ -75,10 +81,11 @@ class Ranking:
     def says(self) -> str:
         """The ranking as a sentence."""
         kept = ", ".join(self.kept) or "no metric"
+        missed = "" if self.reached else ", which half of the metrics did not reach"
         return (
             f"{self.on} needs {len(self.kept)} of {self.table.height} metrics ({kept}): without the others the log "
             f"loss rises by {self.rise:.2%} on the last {_HELD_OUT:.0%} of the time, which chose nothing "
-            f"({self.held_out:,} events; {self.tolerance:.0%} was allowed where they were chosen)"
+            f"({self.held_out:,} events; {self.tolerance:.0%} was allowed where they were chosen{missed})"
         )
 
     def frame(self) -> pl.DataFrame:
@@ -101,11 +108,13 @@ class Ranking:
 def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 0.01) -> Ranking:
     """Rank metrics by the log loss that an objective's events gain when one of them is dropped.
 
-    The share of bad events is a logistic regression on linear splines of the metrics; each of five stretches of time is
-    predicted from the others, with all metrics and without one. Intervals take the differences of loss summed in
-    time blocks as independent, and the fits as given. The fewest metrics are found greedily, adding the one that helps
-    most until the loss is within the tolerance, then leaving out what is no longer needed; the last quarter of the time
-    takes no part in it and tells what the choice costs.
+    The share of bad events is a logistic regression on linear splines of the metrics; each of five parts of the time,
+    of four stretches each, is predicted from the others, with all metrics and without one. Intervals take the
+    differences of loss summed in time blocks as independent, and the fits as given. The fewest metrics are found
+    greedily, adding the one that helps most until what the others would add, and its standard error, are within the
+    tolerance (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3), or half of the metrics are
+    there; then those are left out that are no longer needed. The last quarter of the time takes no part in it and tells
+    what the choice costs; a metric that tells of a change in that quarter alone is not kept.
 
     Parameters
     ----------
@@ -116,7 +125,7 @@ def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 
     on : str
         An SLO of windows and graph.
     tolerance : float
-        Share of the loss that the fewest metrics may add.
+        Share of the loss that the fewest metrics may add, its standard error included.
 
     Returns
     -------
@@ -147,9 +156,14 @@ def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 
     rows = []
     for metric in metrics:
         without = losses([other for other in metrics if other != metric])
-        price, half = _ratio(without - full, events, step)
+        price, _, half = _ratio(without - full, events, step)
         rows.append((metric, without.sum() / events.sum(), price, price - half, price + half))
-    kept = _fewest(losses, metrics, float(full.sum()) * (1 + tolerance))
+    most = tolerance * float(full.sum() / events.sum())
+
+    def enough(names: Sequence[str]) -> bool:
+        return sum(_ratio(losses(names) - full, events, step)[:2]) <= most
+
+    kept = _fewest(metrics, losses, enough)
     told = [_predicted(columns, on, names, early, late).sum() for names in (metrics, kept)]
     table = pl.DataFrame(rows, schema=["metric", "log_loss", "price", "low", "high"], orient="row")
     table = table.with_columns(
@@ -165,6 +179,7 @@ def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 
         log_loss=float(full.sum() / events.sum()),
         blind=float(losses([]).sum() / events.sum()),
         tolerance=tolerance,
+        reached=enough(kept),
         rise=float(told[1] / told[0] - 1),
         held_out=int(columns[f"{on}.total"][late].sum()),
     )
@@ -190,15 +205,18 @@ def _split(step: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def _crossed(columns: Mapping[str, NDArray[Any]], on: str, rows: NDArray[np.intp]) -> Losses:
-    """Return the loss of each row when its stretch of time is predicted from the others."""
-    steps = np.unique(columns["step"][rows])
-    fold = np.searchsorted(np.quantile(steps, np.arange(1, _FOLDS) / _FOLDS), columns["step"][rows])
+    """Return the loss of each row when its part of the time is predicted from the others."""
+    steps, count = np.unique(columns["step"][rows]), _FOLDS * _STRETCHES
+    fold = np.searchsorted(np.quantile(steps, np.arange(1, count) / count), columns["step"][rows]) % _FOLDS
+    made: dict[frozenset[str], NDArray[np.float64]] = {}
 
     def losses(names: Sequence[str]) -> NDArray[np.float64]:
-        made = np.empty(len(rows))
-        for k in range(_FOLDS):
-            made[fold == k] = _predicted(columns, on, names, rows[fold != k], rows[fold == k])
-        return made
+        key = frozenset(names)
+        if key not in made:
+            made[key] = np.empty(len(rows))
+            for k in range(_FOLDS):
+                made[key][fold == k] = _predicted(columns, on, names, rows[fold != k], rows[fold == k])
+        return made[key]
 
     return losses
 
@@ -227,8 +245,10 @@ def _predicted(
     return loss
 
 
-def _ratio(gain: NDArray[np.float64], events: NDArray[np.float64], step: NDArray[np.int64]) -> tuple[float, float]:
-    """Return a ratio of sums and half its 90 % interval, time blocks being independent."""
+def _ratio(
+    gain: NDArray[np.float64], events: NDArray[np.float64], step: NDArray[np.int64]
+) -> tuple[float, float, float]:
+    """Return a ratio of sums, its standard error and half its 90 % interval, time blocks being independent."""
     from scipy.stats import t
 
     ratio = float(gain.sum() / events.sum())
@@ -236,18 +256,18 @@ def _ratio(gain: NDArray[np.float64], events: NDArray[np.float64], step: NDArray
     groups, _ = time_groups(step, left)
     sums = np.bincount(groups, weights=left)
     count = len(np.unique(groups))
-    spread = np.sqrt((sums**2).sum() * count / max(1, count - 1)) / events.sum()
-    return ratio, float(t.ppf(0.95, max(1, count - 1)) * spread)
+    error = float(np.sqrt((sums**2).sum() * count / max(1, count - 1)) / events.sum())
+    return ratio, error, float(t.ppf(0.95, max(1, count - 1))) * error
 
 
-def _fewest(losses: Losses, metrics: Sequence[str], most: float) -> list[str]:
-    """Add the metric that helps most until the loss is low enough, then drop those that it does not need."""
+def _fewest(metrics: Sequence[str], losses: Losses, enough: Callable[[Sequence[str]], bool]) -> list[str]:
+    """Add the metric that helps most until they are enough or half, then drop those that they are enough without."""
     kept: list[str] = []
-    while losses(kept).sum() > most and len(kept) < len(metrics):
+    while len(kept) < len(metrics) // 2 and not enough(kept):
         left = [metric for metric in metrics if metric not in kept]
         kept.append(min(left, key=lambda metric: float(losses([*kept, metric]).sum())))
     for metric in list(kept):
         rest = [other for other in kept if other != metric]
-        if losses(rest).sum() <= most:
+        if enough(rest):
             kept = rest
     return kept

@@ -27,12 +27,14 @@ _FILLS = {
     "outcome": "#b9b9b9",
     "unmeasured": "#ffffff",
 }
-_MOST_DEPTH = 3
+#: Depth inside a tier, and columns of a drawing with fewer tiers than share them.
+_MOST_DEPTH, _MOST_COLUMNS = 3, 6
 _MOST_NOTES = 5
 _BEND = 0.25  # height of the slot of an edge that passes a column, in boxes
 _FEW, _MANY = 2, 5  # columns
 _POINTS = 600  # width of a page column, less its margins
-_SWEEPS = 12
+_BOW = 0.12  # of an edge inside a column, in columns
+_SWEEPS = 24
 #: Stated edges found in less than this share of resamples are drawn apart.
 _UNSEEN, _UNSEEN_INK = 0.05, "#b2182b"
 _STEPS = np.linspace(0.0, 1.0, 24)
@@ -66,7 +68,8 @@ class Layout:
 def arrange(graph: Graph) -> Layout:
     """Place every variable in a column and order each column so that few edges cross.
 
-    Long edges get a slot in each column they pass (Sugiyama et al. 1981, doi:10.1109/TSMC.1981.4308636).
+    Long edges get a slot in each column they pass (Sugiyama et al. 1981, doi:10.1109/TSMC.1981.4308636); those of one
+    cause that are drawn alike share it, and part where they reach the column before their effects.
 
     Parameters
     ----------
@@ -90,11 +93,14 @@ def arrange(graph: Graph) -> Layout:
     columns: list[list[str]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
     for name in rank:
         columns[rank[name]].append(name)
-    paths = []
-    for number, edge in enumerate(edges):
-        bends = [f"\x00{number}:{c}" for c in range(rank[edge.cause] + 1, rank[edge.effect])]
+    paths, trunks = [], [(name, loose, unseen) for name in rank for loose in (False, True) for unseen in (False, True)]
+    number = {trunk: i for i, trunk in enumerate(trunks)}
+    for edge in edges:
+        trunk = number[edge.cause, not edge.oriented, _unseen(edge)]
+        bends = [f"\x00{trunk}:{c}" for c in range(rank[edge.cause] + 1, rank[edge.effect])]
         for c, bend in enumerate(bends, start=rank[edge.cause] + 1):
-            columns[c].append(bend)
+            if bend not in columns[c]:
+                columns[c].append(bend)
         paths.append((edge, (edge.cause, *bends, edge.effect)))
     _untangle(columns, [path for _, path in paths])
     tallest = max((sum(_height(s) for s in column) for column in columns), default=1.0)
@@ -156,7 +162,7 @@ def draw(ax: Axes, graph: Graph, layout: Layout) -> str:
         ax.text(x, y - 0.09, safe(name, most), ha="center", va="center", fontsize=size, zorder=4)
         ax.text(x, y + 0.2, role, ha="center", va="center", fontsize=6.5, color="#4d4d4d", zorder=4)
     bottom = max((y for _, y in layout.places.values()), default=0.0) + 0.6
-    ax.set_xlim(-half - 0.03, len(layout.columns) - 1 + half + 0.03)
+    ax.set_xlim(-half - 0.03, len(layout.columns) - 1 + half + _BOW + 0.02)
     ax.set_ylim(bottom, min((y for _, y in layout.places.values()), default=0.0) - 0.6)
     return f"{graph.name}: {counted(graph)}"
 
@@ -205,12 +211,13 @@ def _hidden(name: str) -> str:
 
 
 def _ranks(graph: Graph, edges: Sequence[Edge]) -> dict[str, int]:
-    """Return a column for each name: by tier, then by depth inside the tier, three deep at most."""
+    """Return a column for each name: by tier, then by depth inside the tier, as deep as all columns allow."""
     tiers = {v.name: v.tier for v in graph.variables}
+    most = max(_MOST_DEPTH, _MOST_COLUMNS // max(1, len(set(tiers.values()))))
     depth: dict[str, int] = {}
     for name in graph.order():
         parents = [e.cause for e in edges if e.effect == name and tiers.get(e.cause) == tiers[name]]
-        depth[name] = min(max((depth.get(p, 0) + 1 for p in parents), default=0), _MOST_DEPTH - 1)
+        depth[name] = min(max((depth.get(p, 0) + 1 for p in parents), default=0), most - 1)
     starts, start = {}, 0
     for tier in sorted(set(TIERS.values())):
         starts[tier] = start
@@ -270,7 +277,7 @@ def _edge(ax: Axes, edge: Edge, places: Sequence[tuple[float, float]], half: flo
     ys: list[NDArray[np.float64]] = []
     for (x0, y0), (x1, y1) in pairwise(places):
         if x0 == x1:
-            bow = x0 + half + 0.12 * np.sin(np.pi * _STEPS)
+            bow = x0 + half + _BOW * np.sin(np.pi * _STEPS)
             xs.append(bow)
             ys.append(y0 + (y1 - y0) * _STEPS)
             continue
