@@ -51,6 +51,8 @@ class Ranking:
         Whether half of the metrics were enough for that.
     rise : float
         Share of the loss that they add on the held-out end of the time.
+    blanket_rise : float
+        Share of the loss that the graph's blanket adds there.
     held_out : int
         Events there.
 
@@ -58,7 +60,15 @@ class Ranking:
     --------
     >>> table = pl.DataFrame({"metric": ["load", "queue_s"], "in_blanket": [False, True], "kept": [False, True]})
     >>> Ranking(
-    ...     on="ttft", table=table, log_loss=0.1, blind=0.2, tolerance=0.01, reached=True, rise=0.002, held_out=900
+    ...     on="ttft",
+    ...     table=table,
+    ...     log_loss=0.1,
+    ...     blind=0.2,
+    ...     tolerance=0.01,
+    ...     reached=True,
+    ...     rise=0.002,
+    ...     blanket_rise=0.001,
+    ...     held_out=900,
     ... ).kept
     ('queue_s',)
     """
@@ -70,6 +80,7 @@ class Ranking:
     tolerance: float
     reached: bool
     rise: float
+    blanket_rise: float
     held_out: int
 
     @property
@@ -164,7 +175,8 @@ def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 
         return sum(_ratio(losses(names) - full, events, step)[:2]) <= most
 
     kept = _fewest(metrics, losses, enough)
-    told = [_predicted(columns, on, names, early, late).sum() for names in (metrics, kept)]
+    sets = (metrics, kept, [metric for metric in metrics if metric in blanket])
+    told, fewer, inside = (_predicted(columns, on, names, early, late).sum() for names in sets)
     table = pl.DataFrame(rows, schema=["metric", "log_loss", "price", "low", "high"], orient="row")
     table = table.with_columns(
         pl.Series("role", [windows.variable(metric).role for metric in metrics]),
@@ -180,7 +192,8 @@ def rank_metrics(windows: Windows, graph: Graph, *, on: str, tolerance: float = 
         blind=float(losses([]).sum() / events.sum()),
         tolerance=tolerance,
         reached=enough(kept),
-        rise=float(told[1] / told[0] - 1),
+        rise=float(fewer / told - 1),
+        blanket_rise=float(inside / told - 1),
         held_out=int(columns[f"{on}.total"][late].sum()),
     )
 
