@@ -80,15 +80,27 @@ def ordered(frame: pl.DataFrame, cell: str) -> pl.DataFrame:
 
 def boards(on: str) -> Windows:
     """Return measured runs of a board, bad where a run is in the slowest or dearest quarter."""
-    frame = ordered(pl.read_parquet(DATA / "unicorn_jetson/measurements.parquet").drop_nulls(), "config_id")
+    raw = pl.read_parquet(DATA / "unicorn_jetson/measurements.parquet").drop_nulls()
     outcome = {"time": "inference_time", "energy": "total_energy_consumption"}[on]
-    config = frame.columns[1:10]
-    outcomes = {"inference_time"} | {name for name in frame.columns if name.endswith(("_temp", "energy_consumption"))}
-    engine = [name for name in frame.columns[11:-3] if name not in outcomes]
+    config = raw.columns[1:10]
+    outcomes = {"inference_time"} | {name for name in raw.columns if name.endswith(("_temp", "energy_consumption"))}
+    engine = unlike([name for name in raw.columns[10:] if name not in outcomes], raw)
+    frame = ordered(raw, "config_id")
     limit = frame[outcome].quantile(0.75)
     frame = frame.with_columns(pl.lit(1).alias("total"), (pl.col(outcome) > limit).cast(pl.Int64).alias("bad"))
     roles = dict.fromkeys(config, "config") | dict.fromkeys(engine, "engine")
     return Windows.from_frame(frame, time="time", roles=roles, events={on: ("total", "bad")})
+
+
+def unlike(names: list[str], frame: pl.DataFrame) -> list[str]:
+    """Leave out counters that go with an earlier one (rank correlation above 0.8) or hardly vary."""
+    ranks = frame.select(pl.col(name).cast(pl.Float64).rank() for name in names if frame[name].n_unique() > 9)
+    related = np.abs(np.corrcoef(ranks.to_numpy(), rowvar=False))
+    kept: list[int] = []
+    for i in range(len(ranks.columns)):
+        if all(related[i, j] < 0.8 for j in kept):
+            kept.append(i)
+    return [ranks.columns[i] for i in kept]
 
 
 def frames(on: str) -> Windows:
