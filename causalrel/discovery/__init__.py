@@ -1,4 +1,4 @@
-"""Discovery: windows or a frame -> a graph whose edges say how often resampled data found them."""
+"""Discovery: windows or a frame -> a graph whose edges say how likely it is that they are there."""
 
 from __future__ import annotations
 
@@ -44,21 +44,25 @@ def discover(
 
     Statistics are counted in one pass; the search for the order of variables whose parents have the best BIC reads only
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
-    resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). An
-    edge is kept if the data hold it and at least half of the resamples join the two. The share is raw: it orders edges,
-    it is not a probability. Counted events are effects, never causes. What is left out or merged is told by a warning.
+    resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695).
+    Rows that remember count as the fewer that they say as much as. The share of resamples that join two variables and
+    the gain in likelihood become a probability by a calibration on simulated worlds: linear, bent, heavy-tailed and
+    mixed systems and random tables of 5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden
+    cause. An edge is kept if the data hold it and that probability is one half or more, and its direction is told if
+    order tells it or its own probability is 0.9 or more. A pair that stays dependent though neither causes the other is
+    ``unmeasured``. Counted events are effects, never causes. What is left out or merged is told by a warning.
 
     Parameters
     ----------
     data : Windows, polars.DataFrame or polars.LazyFrame
         The data; the share of bad events stands for an SLO, and rows that lack a value are left out.
     graph : Graph, optional
-        What is believed: its variables are searched, its forbidden edges kept out, its edges kept with their ``why``
-        and given the support that resamples lend them when searched without them.
+        What is believed: its variables are searched, its forbidden edges kept out, its edges kept and given the support
+        that the data lend them when searched without them; one that the data do not show says so in its ``why``.
     tiers : sequence of sequences of str, optional
         Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
     resamples : int
-        Resamples; 0 keeps what the data hold and gives no support.
+        Resamples; 0 keeps what the data hold and gives no support. 20 or more are needed for a support worth reading.
     method : {"auto", "discrete", "gaussian", "pgmpy"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
@@ -69,7 +73,8 @@ def discover(
     Returns
     -------
     Graph
-        Edges with ``support``; those whose direction neither order nor data tell are not ``oriented``.
+        Edges with ``support``, the chance that two variables are joined; raw shares are told in ``why``. Those whose
+        direction neither order nor data tell are not ``oriented``.
 
     Raises
     ------

@@ -58,9 +58,10 @@ class Beliefs:
         said = f"joined in {self.shares[a, b]:.0%} of {resamples} {drawn}, in this direction in {self.turns[a, b]:.0%}"
         if any({a, b} == set(hidden.pair) for hidden in self.hidden):
             return f"{said}; the data speak for a hidden cause of both"
-        return f"{said}; " + (
-            f"directed so with a chance of {self.causes[a, b]:.0%}" if self.directed[a, b] else "of unknown direction"
-        )
+        if not self.directed[a, b]:
+            return f"{said}; of unknown direction"
+        sure = self.causes[a, b]
+        return f"{said}; directed " + ("by the order" if sure == 1 else f"so with a chance of {sure:.0%}")
 
 
 def believed(found: Found, evidence: Evidence, knowledge: Knowledge, resamples: int, *, tables: bool) -> Beliefs:
