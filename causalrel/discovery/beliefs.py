@@ -69,7 +69,7 @@ def believed(found: Found, evidence: Evidence, knowledge: Knowledge, resamples: 
 
     An edge is kept whose chance is one half or more, and its direction is told where it is known or its chance is 0.9
     or more. The direction of a pair with a hidden cause is not told, and what its witnesses show not to be joined is
-    left out. Without resamples there are no chances, and what the data hold is kept.
+    left out; tables are not asked, as their evidence is that of lines. Without resamples there are no chances, and what the data hold is kept.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def believed(found: Found, evidence: Evidence, knowledge: Knowledge, resamples: 
         joined, causes = chances.joined, chances.directed
         graph &= (joined >= _KEEP) | knowledge.required
         directed &= causes >= _DIRECT
-    hidden = tuple(hidden_of(evidence, graph, knowledge.allowed))
+    hidden = () if tables else tuple(hidden_of(evidence, graph, knowledge.allowed))
     for pair, witnesses in hidden:
         for one, two in (pair, *((w.by, w.effect) for w in witnesses)):
             directed[one, two] = directed[two, one] = False
