@@ -69,7 +69,8 @@ def believed(found: Found, evidence: Evidence, knowledge: Knowledge, resamples: 
 
     An edge is kept whose chance is one half or more, and its direction is told where it is known or its chance is 0.9
     or more. The direction of a pair with a hidden cause is not told, and what its witnesses show not to be joined is
-    left out; tables are not asked, as their evidence is that of lines. Without resamples there are no chances, and what the data hold is kept.
+    left out; tables are not asked, as their evidence is that of lines. Without resamples there are no chances, and what
+    the data hold is kept.
 
     Parameters
     ----------
