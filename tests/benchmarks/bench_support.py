@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from bench_discover import network
 from structures import HELD_BACK, World, published, world
 
 from causalrel.discovery import searched_with
@@ -72,6 +71,8 @@ class Tally:
 
 def main() -> None:
     """Print a line for each family and memory, then reliability tables."""
+    from bench_discover import network  # beside this file, which is on the path only when it is run
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs=2, default=[1000, 1012])
     parser.add_argument("--networks", nargs="*", default=["asia", "alarm", "insurance"])
