@@ -1,10 +1,11 @@
-"""Discovery: windows or a frame -> a graph whose edges say how often resampled data found them."""
+"""Discovery: windows or a frame -> a graph whose edges say how likely it is that they are there."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,20 +13,22 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.discovery.columns import Columns, columns_of
-from causalrel.graphs import Edge, Graph
+from causalrel.graphs import Edge, Graph, Unmeasured
 from causalrel.graphs.surgery import checked
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from causalrel.discovery.beliefs import Beliefs
+    from causalrel.discovery.evidence import Evidence
     from causalrel.discovery.search import Facts
     from causalrel.discovery.support import Found, Knowledge
 
 Method = Literal["auto", "discrete", "gaussian", "pgmpy"]
 
 _METHODS = ("auto", "discrete", "gaussian", "pgmpy")
-_KEEP = 0.5
+_CONTRADICTED, _UNSHOWN = 0.05, "the data do not show it"
 
 
 def discover(
@@ -41,21 +44,25 @@ def discover(
 
     Statistics are counted in one pass; the search for the order of variables whose parents have the best BIC reads only
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
-    resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). An
-    edge is kept if the data hold it and at least half of the resamples join the two. The share is raw: it orders edges,
-    it is not a probability. Counted events are effects, never causes. What is left out or merged is told by a warning.
+    resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695).
+    Rows that remember count as the fewer that they say as much as. The share of resamples that join two variables and
+    the gain in likelihood become a probability by a calibration on simulated worlds: linear, bent, heavy-tailed and
+    mixed systems and random tables of 5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden
+    cause. An edge is kept if the data hold it and that probability is one half or more, and its direction is told if
+    order tells it or its own probability is 0.9 or more. A pair that stays dependent though neither causes the other is
+    ``unmeasured``. Counted events are effects, never causes. What is left out or merged is told by a warning.
 
     Parameters
     ----------
     data : Windows, polars.DataFrame or polars.LazyFrame
         The data; the share of bad events stands for an SLO, and rows that lack a value are left out.
     graph : Graph, optional
-        What is believed: its variables are searched, its forbidden edges kept out, its edges kept with their ``why``
-        and given the support that resamples lend them when searched without them.
+        What is believed: its variables are searched, its forbidden edges kept out, its edges kept and given the support
+        that the data lend them when searched without them; one that the data do not show says so in its ``why``.
     tiers : sequence of sequences of str, optional
         Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
     resamples : int
-        Resamples; 0 keeps what the data hold and gives no support.
+        Resamples; 0 keeps what the data hold and gives no support. 20 or more are needed for a support worth reading.
     method : {"auto", "discrete", "gaussian", "pgmpy"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
@@ -66,7 +73,8 @@ def discover(
     Returns
     -------
     Graph
-        Edges with ``support``; those whose direction neither order nor data tell are not ``oriented``.
+        Edges with ``support``, the chance that two variables are joined; raw shares are told in ``why``. Those whose
+        direction neither order nor data tell are not ``oriented``.
 
     Raises
     ------
@@ -81,6 +89,8 @@ def discover(
     >>> ("queue_s", "ttft") in {(edge.cause, edge.effect) for edge in found.edges}
     True
     """
+    from causalrel.discovery.beliefs import believed
+
     if resamples < 0:
         raise errors.bad_question(f"discover: {resamples} resamples give no support", "ask for 20 or more")
     if method not in _METHODS:
@@ -90,20 +100,52 @@ def discover(
     columns = columns_of(data, graph)
     for note in columns.notes:
         warnings.warn(f"discover: {note}", stacklevel=2)
-    found = _found(columns, _known(data, columns, graph, tiers), resamples, method, seed)
-    return _graph(columns, found, graph, resamples)
+    knowledge = _known(data, columns, graph, tiers)
+    found, evidence = searched_with(columns, knowledge, resamples, method, seed)
+    beliefs = believed(found, evidence, knowledge, resamples, tables=_of_tables(columns, method))
+    return _graph(columns, beliefs, graph, resamples)
 
 
-def _found(columns: Columns, knowledge: Knowledge, resamples: int, method: Method, seed: int) -> Found:
+def searched_with(
+    columns: Columns, knowledge: Knowledge, resamples: int, method: Method, seed: int
+) -> tuple[Found, Evidence]:
+    """Search a graph with its raw support, and weigh what the data say of each pair.
+
+    Parameters
+    ----------
+    columns : Columns
+        The rows.
+    knowledge : Knowledge
+        What is known.
+    resamples, method, seed
+        As for :func:`discover`.
+
+    Returns
+    -------
+    found : Found
+        The graph, scored as if rows that remember were as few as they say.
+    evidence : Evidence
+        Correlations of the columns and their products by run of time.
+    """
+    from causalrel.discovery.evidence import evidence_of
     from causalrel.discovery.statistics import blocks_of, counted, summed
     from causalrel.discovery.support import searched, supported
 
     blocks = blocks_of(columns, seed)
-    if method == "gaussian" or (method == "auto" and not columns.discrete):
-        return supported(summed(columns.values, blocks), knowledge, resamples=resamples, seed=seed)
-    counts = counted(columns.codes(), None if columns.step is None else blocks)
+    timed = columns.step is not None
+    tables = _of_tables(columns, method)
+    products = summed(columns.values, blocks.coarse(timed=timed) if tables else blocks)
+    evidence = evidence_of(products, timed=timed)
+    asked = partial(supported, knowledge=knowledge, resamples=resamples, seed=seed, scale=evidence.slack())
+    if not tables:
+        return asked(products), evidence
+    counts = counted(columns.codes(), blocks if timed else None)
     search, workers = (_climbed, 1) if method == "pgmpy" else (searched, None)
-    return supported(counts, knowledge, resamples=resamples, seed=seed, search=search, workers=workers)
+    return asked(counts, search=search, workers=workers), evidence
+
+
+def _of_tables(columns: Columns, method: Method) -> bool:
+    return method in ("discrete", "pgmpy") or (method == "auto" and columns.discrete)
 
 
 def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bool_]:  # noqa: ARG001
@@ -195,27 +237,25 @@ def _stated(graph: Graph | None, names: Sequence[str]) -> list[Edge]:
     return [e for e in (graph.edges if graph else ()) if e.lag == 0 and {e.cause, e.effect} <= known]
 
 
-def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) -> Graph:
+def _graph(columns: Columns, beliefs: Beliefs, graph: Graph | None, resamples: int) -> Graph:
     names, drawn = columns.names, "resamples" if columns.step is None else "block resamples"
     at = {name: i for i, name in enumerate(names)}
-    stated = _stated(graph, names)
-    made = [
-        replace(e, support=round(float(found.joined[at[e.cause], at[e.effect]]), 6) if resamples else None)
-        for e in stated
-    ]
+    made = []
+    for edge in (stated := _stated(graph, names)):
+        said, chance = edge.why.partition(_UNSHOWN)[0].rstrip("; "), beliefs.joined[at[edge.cause], at[edge.effect]]
+        if chance < _CONTRADICTED:
+            share = f"joined in {beliefs.shares[at[edge.cause], at[edge.effect]]:.0%} of {resamples} {drawn}"
+            said = "; ".join([*filter(None, [said]), f"{_UNSHOWN}: {share}"])
+        made.append(replace(edge, support=_rounded(chance), why=said))
     taken = {(at[e.cause], at[e.effect]) for e in stated}
-    fresh = [(int(a), int(b)) for a, b in np.argwhere(found.graph) if (int(a), int(b)) not in taken]
-    fresh = [pair for pair in fresh if not resamples or found.joined[pair] >= _KEEP]
-    for a, b in sorted(fresh, key=lambda pair: (-found.joined[pair], pair)):
-        said = (
-            f"joined in {found.joined[a, b]:.0%} of {resamples} {drawn}, in this direction in {found.support[a, b]:.0%}"
-        )
+    fresh = {(int(a), int(b)) for a, b in np.argwhere(beliefs.graph)} - taken
+    for a, b in sorted(fresh, key=lambda pair: (-beliefs.joined[pair], pair) if resamples else pair):
         edge = Edge(
             cause=names[a],
             effect=names[b],
-            support=round(float(found.joined[a, b]), 6) if resamples else None,
-            oriented=bool(found.directed[a, b]),
-            why=said if resamples else "found in the data",
+            support=_rounded(beliefs.joined[a, b]),
+            oriented=bool(beliefs.directed[a, b]),
+            why=beliefs.why(a, b, resamples, drawn),
             source="data",
         )
         made.append(edge)
@@ -230,10 +270,31 @@ def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) 
             variables=tuple(columns.variables[at[name]] for name in order),
             edges=(*made, *later),
             forbidden=tuple(pair for pair in base.forbidden if set(pair) <= known),
-            unmeasured=tuple(u for u in hidden if len(u.affects) > 1),
+            unmeasured=(*(u for u in hidden if len(u.affects) > 1), *_suspected(names, beliefs, base, taken)),
         ),
         base.name,
     )
+
+
+def _suspected(
+    names: Sequence[str], beliefs: Beliefs, base: Graph, stated: set[tuple[int, int]]
+) -> Iterator[Unmeasured]:
+    for hidden in beliefs.hidden:
+        one, two = (names[i] for i in hidden.pair)
+        told = any({one, two} <= set(known.affects) for known in base.unmeasured)
+        if not told and not {hidden.pair, hidden.pair[::-1]} & stated:
+            yield Unmeasured(
+                name=_unused(f"cause_of_{one}_and_{two}", base, names), affects=(one, two), why=hidden.why(names)
+            )
+
+
+def _unused(name: str, base: Graph, names: Sequence[str]) -> str:
+    taken = {*names, *base.names, *(known.name for known in base.unmeasured)}
+    return name if name not in taken else _unused(f"{name}_", base, names)
+
+
+def _rounded(chance: float) -> float | None:
+    return None if np.isnan(chance) else round(float(chance), 6)
 
 
 def _listed(columns: Columns) -> list[str]:

@@ -66,6 +66,11 @@ class Blocks:
         cells = (starts[:, None] + np.arange(self.run)) % self.count
         return np.bincount(cells.ravel(), minlength=self.count)
 
+    def coarse(self, *, timed: bool) -> Blocks:
+        """Return one cell a run of time; a single cell where rows have no time."""
+        width = self.run if timed else self.count
+        return Blocks(cell=self.cell // width, count=-(-self.count // width), run=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:

@@ -122,6 +122,7 @@ def supported(
     seed: int,
     search: Search = searched,
     workers: int | None = None,
+    scale: float = 1.0,
 ) -> Found:
     """Search the graph of the data, then graphs of resamples, which need not have the edges that must be.
 
@@ -141,6 +142,8 @@ def supported(
         From facts, knowledge and patience to a graph.
     workers : int, optional
         Threads; one a processor where not given. The answer does not depend on them.
+    scale : float
+        Factor of the score's penalty: how many rows that remember say as much as one that does not.
 
     Returns
     -------
@@ -155,11 +158,12 @@ def supported(
     >>> supported(counts, free, resamples=4, seed=0).support.tolist()
     [[0.0, 1.0], [0.0, 0.0]]
     """
-    graph = search(statistics.facts(), knowledge, _PATIENCE)
+    graph = search(statistics.facts()._replace(scale=scale), knowledge, _PATIENCE)
     free = knowledge.free()
 
     def one(number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        again = search(statistics.facts(np.random.default_rng([seed, 5, number])), free, _PATIENCE_AGAIN)
+        drawn = statistics.facts(np.random.default_rng([seed, 5, number]))._replace(scale=scale)
+        again = search(drawn, free, _PATIENCE_AGAIN)
         return again, directed_of(again, free.directed)
 
     joined, support = np.zeros(graph.shape), np.zeros(graph.shape)

@@ -28,7 +28,7 @@ class Edge:
     lag : int
         Windows between cause and effect.
     support : float or None
-        Share of resamples that found it; None where it was not learnt.
+        Calibrated chance that data lend it; None where it was not learnt.
     oriented : bool
         Whether its direction is known.
     why : str
