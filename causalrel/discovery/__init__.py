@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from causalrel.discovery.search import Facts
     from causalrel.discovery.support import Found, Knowledge
 
-Method = Literal["auto", "discrete", "gaussian", "pgmpy"]
+Method = Literal["auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"]
 
-_METHODS = ("auto", "discrete", "gaussian", "pgmpy")
+_METHODS = ("auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc")
 _KEEP = 0.5
 
 
@@ -56,10 +57,10 @@ def discover(
         Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
     resamples : int
         Resamples; 0 keeps what the data hold and gives no support.
-    method : {"auto", "discrete", "gaussian", "pgmpy"}
+    method : {"auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
-        climbing on the codes. ``auto`` takes tables where every column has few values, else the Gaussian.
+        climbing on the codes, or of its GES or PC, which take no order and no knowledge. ``auto`` takes tables where every column has few values, else the Gaussian.
     seed : int
         Seed of the resamples.
 
@@ -96,14 +97,32 @@ def discover(
 
 def _found(columns: Columns, knowledge: Knowledge, resamples: int, method: Method, seed: int) -> Found:
     from causalrel.discovery.statistics import blocks_of, counted, summed
-    from causalrel.discovery.support import searched, supported
+    from causalrel.discovery.support import supported
 
     blocks = blocks_of(columns, seed)
     if method == "gaussian" or (method == "auto" and not columns.discrete):
         return supported(summed(columns.values, blocks), knowledge, resamples=resamples, seed=seed)
-    counts = counted(columns.codes(), None if columns.step is None else blocks)
-    search, workers = (_climbed, 1) if method == "pgmpy" else (searched, None)
-    return supported(counts, knowledge, resamples=resamples, seed=seed, search=search, workers=workers)
+    counts = counted(columns.codes(), blocks)
+    if method in ("auto", "discrete"):
+        return supported(counts, knowledge, resamples=resamples, seed=seed)
+    known = knowledge.required.any() or not (knowledge.allowed | np.eye(len(knowledge.tiers), dtype=bool)).all()
+    if method != "pgmpy" and known:
+        raise errors.bad_question(
+            f"discover: method {method} was asked with roles, tiers or a graph that ask for edges or bar them",
+            "ask for pgmpy or auto, or leave them out",
+        )
+    search = _climbed if method == "pgmpy" else partial(_freely, by="ges" if method == "pgmpy-ges" else "pc")
+    return supported(counts, knowledge, resamples=resamples, seed=seed, search=search, workers=1)
+
+
+def _freely(facts: Facts, knowledge: Knowledge, patience: int, *, by: Literal["ges", "pc"]) -> NDArray[np.bool_]:  # noqa: ARG001
+    from causalrel.bridges import pgmpy
+
+    made = np.zeros_like(knowledge.required)
+    columns = {str(i): row.astype(np.int64) for i, row in enumerate(facts.rows())}
+    for cause, effect in pgmpy.free_search(columns, by=by):
+        made[int(cause), int(effect)] = True
+    return made
 
 
 def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bool_]:  # noqa: ARG001
@@ -113,7 +132,7 @@ def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bo
     names = [str(i) for i in range(len(places))]
     barred = ~knowledge.allowed & (places[:, None] <= places) & ~np.eye(len(places), dtype=bool)
     edges, _ = pgmpy.hill_climb(
-        dict(zip(names, np.repeat(facts.codes, facts.weights, axis=1).astype(np.int64), strict=True)),
+        dict(zip(names, facts.rows().astype(np.int64), strict=True)),
         tiers=[[names[i] for i in np.flatnonzero(places == tier)] for tier in np.unique(places)],
         forbidden=[(names[a], names[b]) for a, b in np.argwhere(barred)],
         start=[(names[a], names[b]) for a, b in np.argwhere(knowledge.required)],

@@ -158,14 +158,17 @@ def supported(
     graph = search(statistics.facts(), knowledge, _PATIENCE)
     free = knowledge.free()
 
-    def one(number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        again = search(statistics.facts(np.random.default_rng([seed, 5, number])), free, _PATIENCE_AGAIN)
-        return again, directed_of(again, free.directed)
+    def shares(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rngs = [np.random.default_rng([seed, 5, number]) for number in numbers]
+        graphs = [search(facts, free, _PATIENCE_AGAIN) for facts in statistics.resampled(rngs)]
+        return sum(made | made.T for made in graphs), sum(directed_of(made, free.directed) for made in graphs)
 
     joined, support = np.zeros(graph.shape), np.zeros(graph.shape)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for again, directed in pool.map(one, range(resamples)):
-            joined += again | again.T
+    threads = workers or os.cpu_count() or 1
+    together = min(-(-resamples // threads), _TOGETHER)
+    with ThreadPoolExecutor(threads) as pool:
+        for both, directed in pool.map(shares, np.split(np.arange(resamples), range(together, resamples, together)) if resamples else ()):
+            joined += both
             support += directed
     share = resamples or np.nan
     return Found(
@@ -178,3 +181,4 @@ def supported(
 
 _PATIENCE = 24
 _PATIENCE_AGAIN = 2
+_TOGETHER = 100
