@@ -1,4 +1,4 @@
-"""Columns and graphs that are not what they should be, where a graph is learnt or believed: cases 73 to 76, 90 to 94."""
+"""Columns and graphs that are not what they should be, where graphs are learnt: cases 73 to 76 and 90 to 94."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from bad_inputs import Asker, asker
 
 import causalrel as cr
+
+__all__ = ["asker"]
 
 GRAPH = """
 graph: bad
@@ -80,7 +82,7 @@ def test_case_091_a_node_that_is_not_in_the_data_is_told_or_refused() -> None:
         assert cr.discover(frame(), prior, resamples=0).names == ("a", "b")
     windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
     unseen = cr.Graph.from_edges([("ghost", "ttft")], roles={"ghost": "engine", "ttft": "outcome"})
-    with pytest.raises(cr.CausalrelError, match="has ghost, which the windows lack; .* declare them unmeasured"):
+    with pytest.raises(cr.CausalrelError, match=r"has ghost, which the windows lack; .* declare them unmeasured"):
         cr.effect(windows, unseen, of="ghost", levels=(0, 1), on="ttft")
 
 

@@ -179,4 +179,3 @@ def test_resamples_counted_together_score_as_their_rows_do_alone() -> None:
         for kept in (FREE, np.triu(FREE)):
             graphs = [best_graph(f, kept, NONE, np.zeros(4, np.int64), np.arange(4)) for f in (facts, alone)]
             assert graphs[0][1] == pytest.approx(graphs[1][1], rel=1e-12)
-

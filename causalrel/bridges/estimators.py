@@ -71,7 +71,7 @@ def estimator(learn: Learn, *, expert_knowledge: Any = None, return_type: str = 
             made.add_nodes_from(names)
             self.variables_ = names
             self.causal_graph_ = made
-            self.adjacency_matrix_ = nx.to_pandas_adjacency(made, weight=1, dtype="int")
+            self.adjacency_matrix_ = nx.to_pandas_adjacency(made, weight=1, dtype=np.dtype(int))  # type: ignore[call-overload]
             return self
 
     return BestOrderSearch(expert_knowledge, return_type)
@@ -155,7 +155,7 @@ def _known(knowledge: Any, names: list[Any]) -> tuple[NDArray[np.int64], NDArray
                 f"edge {cause} -> {effect} is required and cannot be", "take it out of what is required or forbidden"
             )
         required[at[cause], at[effect]] = True
-    required_graph = nx.DiGraph(list(knowledge.required_edges))
+    required_graph: nx.DiGraph[Any] = nx.DiGraph(list(knowledge.required_edges))
     if not nx.is_directed_acyclic_graph(required_graph):
         cycle = [edge[0] for edge in nx.find_cycle(required_graph)]
         path = " -> ".join(map(str, [*cycle, cycle[0]]))

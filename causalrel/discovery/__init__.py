@@ -60,7 +60,8 @@ def discover(
     method : {"auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
-        climbing on the codes, or of its GES or PC, which take no order and no knowledge. ``auto`` takes tables where every column has few values, else the Gaussian.
+        climbing on the codes, or of its GES or PC, which take no order and no knowledge. ``auto`` takes tables where
+        every column has few values, else the Gaussian.
     seed : int
         Seed of the resamples.
 

@@ -106,7 +106,9 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
     absent = sorted({name for name in graph.names if name not in names}) if graph is not None else []
     if absent:
         verbs = ("is", "was") if len(absent) == 1 else ("are", "were")
-        notes.append(f"{display.plain(', '.join(absent))} of the graph {verbs[0]} not in the data and {verbs[1]} left out")
+        notes.append(
+            f"{display.plain(', '.join(absent))} of the graph {verbs[0]} not in the data and {verbs[1]} left out"
+        )
     names = _without(names, [n for n in names if frame[n].drop_nulls().n_unique() < 2], "one state only", notes)
     whole = frame.drop_nulls(names)
     if whole.height < frame.height:

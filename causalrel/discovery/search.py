@@ -224,7 +224,7 @@ def _grown(
     inside: NDArray[np.bool_],
     watched: int,
 ) -> tuple[int, bool]:
-    """Fill ``inside`` with the parents grown among ``before``; return where they are and if ``watched`` would be one."""
+    """Fill ``inside`` with the parents grown among ``before``; return their slot and if ``watched`` could be one."""
     inside[:] = required[:, node]
     if tree.roots[node] < 0:
         key = tree.words[inside.size + node]
@@ -246,9 +246,7 @@ def _grown(
 
 
 @compiled
-def _open(
-    facts: Facts, tree: _Tree, at: int, node: int, allowed: NDArray[np.bool_], inside: NDArray[np.bool_]
-) -> None:
+def _open(facts: Facts, tree: _Tree, at: int, node: int, allowed: NDArray[np.bool_], inside: NDArray[np.bool_]) -> None:
     """Score the sets with one more parent, and keep those that are better."""
     others = np.flatnonzero(allowed[:, node] & ~inside)
     scores = np.empty(others.size)
@@ -294,7 +292,7 @@ def _traced(
     inside: NDArray[np.bool_],
     watched: int,
 ) -> tuple[float, bool]:
-    """Return the best score of a variable whose parents stand in ``before``, and if ``watched`` there could change it."""
+    """Return the best score of a variable with parents in ``before``, and if ``watched`` could change it."""
     _forget(tree)
     at, met = _grown(facts, tree, allowed, required, node, before, inside, watched)
     if np.isnan(tree.shrunk[at]):

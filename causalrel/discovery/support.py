@@ -161,13 +161,16 @@ def supported(
     def shares(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         rngs = [np.random.default_rng([seed, 5, number]) for number in numbers]
         graphs = [search(facts, free, _PATIENCE_AGAIN) for facts in statistics.resampled(rngs)]
-        return sum(made | made.T for made in graphs), sum(directed_of(made, free.directed) for made in graphs)
+        told = [directed_of(made, free.directed) for made in graphs]
+        return np.sum([made | made.T for made in graphs], axis=0), np.sum(told, axis=0)
 
     joined, support = np.zeros(graph.shape), np.zeros(graph.shape)
     threads = workers or os.cpu_count() or 1
     together = min(-(-resamples // threads), _TOGETHER)
     with ThreadPoolExecutor(threads) as pool:
-        for both, directed in pool.map(shares, np.split(np.arange(resamples), range(together, resamples, together)) if resamples else ()):
+        for both, directed in pool.map(
+            shares, np.split(np.arange(resamples), range(together, resamples, together)) if resamples else ()
+        ):
             joined += both
             support += directed
     share = resamples or np.nan

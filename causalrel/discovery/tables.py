@@ -72,7 +72,7 @@ class Tables(NamedTuple):
             np.ascontiguousarray(drawn, dtype=np.int32),
             inside.astype(np.int64) @ drawn.astype(np.int64),
             np.ascontiguousarray(cards, dtype=np.int64),
-            counts * np.log(np.maximum(counts, 1)),
+            np.asarray(counts * np.log(np.maximum(counts, 1)), dtype=np.float64),
             np.random.default_rng(0).integers(1, 2**62, size=2 * len(cards)),
             np.zeros(slots, np.int64),
             np.zeros(1, np.int64),
@@ -198,7 +198,7 @@ def _hopeless(gain: float, free: float, price: float) -> bool:
 @compiled
 def _based(node: int, parents: NDArray[np.int64], tables: Tables) -> NDArray[np.int32]:
     """Return the cell of the table of a family that each row is in; the states of the variable run fastest."""
-    base = tables.codes[node].astype(np.int32)
+    base: NDArray[np.int32] = tables.codes[node].astype(np.int32)
     span = np.int32(tables.cards[node])
     for parent in parents:
         more = tables.codes[parent]
@@ -240,9 +240,7 @@ def _counted(base: NDArray[np.int32], span: int, other: int, tables: Tables, man
 
 
 @compiled
-def _score(
-    counts: NDArray[np.int32], states: int, tables: Tables, scale: float, out: NDArray[np.float64]
-) -> None:
+def _score(counts: NDArray[np.int32], states: int, tables: Tables, scale: float, out: NDArray[np.float64]) -> None:
     size, many = counts.shape
     among = np.empty(many, np.int64)
     out[:] = 0.0
