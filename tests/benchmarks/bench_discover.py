@@ -3,7 +3,8 @@
 Run: python tests/benchmarks/bench_discover.py [--seeds 11 12 13] [--networks asia alarm] [--peers pgmpy pyagrum]
 
 The structural Hamming distance (SHD) counts pairs whose edge differs between the pattern found and the true pattern,
-both directed by the same tiers: three, cut from a topological order of the truth. Peers are those installed: without tiers
+both directed by the same tiers: three, cut from a topological order of the truth.
+Peers are those installed: without tiers
 pgmpy (hill climbing), pgmpy-ges, causal-learn (GES) and pyagrum (MIIC); under the tiers pgmpy, pyagrum (MIIC),
 pyagrum-greedy (BDeu), pyagrum-tabu (BIC) and causal-learn-pc. GES of pgmpy and of causal-learn takes no tiers.
 """
