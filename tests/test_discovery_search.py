@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrel.discovery.patterns import directed_of
-from causalrel.discovery.scores import gaussian_scores, table_scores
+from causalrel.discovery.scores import gaussian_scores
 from causalrel.discovery.search import Facts, best_graph
 from causalrel.discovery.statistics import Blocks, counted, summed
+from causalrel.discovery.tables import table_scores
 
 FREE = ~np.eye(4, dtype=bool)
 NONE = np.zeros((4, 4), dtype=bool)
@@ -32,9 +33,8 @@ def world(seed: int, rows: int = 400, size: int = 4, *, numbers: bool = False) -
 
 
 def facts_of(columns: list[np.ndarray]) -> Facts:
-    if columns[0].dtype == np.int64:
-        return counted(columns, None).facts()
-    return summed(columns, Blocks(cell=np.arange(len(columns[0])) % 5, count=5, run=1)).facts()
+    blocks = Blocks(cell=np.arange(len(columns[0])) % 5, count=5, run=1)
+    return (counted if columns[0].dtype == np.int64 else summed)(columns, blocks).facts()
 
 
 def score(facts: Facts, node: int, parents: tuple[int, ...]) -> float:
@@ -42,7 +42,7 @@ def score(facts: Facts, node: int, parents: tuple[int, ...]) -> float:
     if facts.gaussian:
         gaussian_scores(node, held, added, facts.correlation, facts.starts, facts.total, facts.scale, out)
     else:
-        table_scores(node, held, added, facts.codes, facts.weights, facts.cards, facts.scale, out)
+        table_scores(node, held, added, facts.tables, facts.draw, facts.scale, out)
     return float(out[0])
 
 
@@ -166,7 +166,16 @@ def test_blocks_are_drawn_whole_and_as_often_as_rows_need() -> None:
     assert np.corrcoef(drawn[:, 10], drawn[:, 11])[0, 1] > 0.6
 
 
-def test_a_resample_of_counts_has_as_many_rows() -> None:
-    counts = counted(world(0), None)
-    assert counts.facts(np.random.default_rng(0)).total == 400
-    assert counts.facts().weights.sum() == 400
+def test_resamples_counted_together_score_as_their_rows_do_alone() -> None:
+    columns = world(3, rows=900)
+    cell = np.random.default_rng(1).permutation(900) % 60
+    rngs = [np.random.default_rng(i) for i in range(6)]
+    made = counted(columns, Blocks(cell=cell, count=60, run=3)).resampled(rngs)
+    for facts in made:
+        alone = facts_of(list(facts.rows().astype(np.int64)))
+        assert facts.rows().shape[1] == 900
+        for parents in [(), (0,), (1, 2), (0, 1, 2)]:
+            assert score(facts, 3, parents) == pytest.approx(score(alone, 3, parents), rel=1e-12)
+        for kept in (FREE, np.triu(FREE)):
+            graphs = [best_graph(f, kept, NONE, np.zeros(4, np.int64), np.arange(4)) for f in (facts, alone)]
+            assert graphs[0][1] == pytest.approx(graphs[1][1], rel=1e-12)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +89,50 @@ def hill_climb(
     edges = frozenset((outer[a], outer[b]) for a, b in dag.edges())
     free = frozenset(frozenset((outer[a], outer[b])) for a, b in loose if place[outer[a]] == place[outer[b]])
     return edges, free
+
+
+def free_search(codes: Mapping[str, NDArray[np.int64]], *, by: Literal["ges", "pc"]) -> frozenset[Pair]:
+    """Search a graph with pgmpy's GES or PC, which know of no tiers here.
+
+    Parameters
+    ----------
+    codes : mapping of str to ndarray of int64, shape (n,)
+        Columns of small codes.
+    by : {"ges", "pc"}
+        Greedy equivalence search with BIC, or stable PC with chi-square tests at 0.01.
+
+    Returns
+    -------
+    frozenset of (cause, effect)
+        Edges of one graph of the class found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cause = np.random.default_rng(0).integers(2, size=500)
+    >>> len(free_search({"a": cause, "b": cause ^ (np.arange(500) % 10 == 0)}, by="ges"))
+    1
+    """
+    import pandas as pd
+
+    outer = dict(enumerate(codes))
+    frame = pd.DataFrame({f"x{i}": codes[name] for i, name in outer.items()}).astype("category")
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pgmpy.causal_discovery import GES, PC
+
+            search = (
+                GES(scoring_method="bic-d", return_type="dag")
+                if by == "ges"
+                else PC(variant="stable", ci_test="chi_square", return_type="dag", n_jobs=1, show_progress=False)
+            )
+            edges = search.fit(frame).causal_graph_.edges()
+    finally:
+        logging.disable(before)
+    return frozenset((outer[int(a[1:])], outer[int(b[1:])]) for a, b in edges)
 
 
 def _undirected(dag: Any) -> list[Pair]:

@@ -35,6 +35,8 @@ class Search(StrEnum):
     discrete = "discrete"
     gaussian = "gaussian"
     pgmpy = "pgmpy"
+    pgmpy_ges = "pgmpy-ges"
+    pgmpy_pc = "pgmpy-pc"
 
 
 class Tell(StrEnum):

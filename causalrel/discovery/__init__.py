@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from causalrel.discovery.search import Facts
     from causalrel.discovery.support import Found, Knowledge
 
-Method = Literal["auto", "discrete", "gaussian", "pgmpy"]
+Method = Literal["auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"]
 
-_METHODS = ("auto", "discrete", "gaussian", "pgmpy")
+_METHODS = ("auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc")
 _CONTRADICTED, _UNSHOWN = 0.05, "the data do not show it"
 
 
@@ -63,10 +63,11 @@ def discover(
         Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
     resamples : int
         Resamples; 0 keeps what the data hold and gives no support. 20 or more are needed for a support worth reading.
-    method : {"auto", "discrete", "gaussian", "pgmpy"}
+    method : {"auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
-        climbing on the codes. ``auto`` takes tables where every column has few values, else the Gaussian.
+        climbing on the codes, or of its GES or PC, which take no order and no knowledge. ``auto`` takes tables where
+        every column has few values, else the Gaussian.
     seed : int
         Seed of the resamples.
 
@@ -129,7 +130,7 @@ def searched_with(
     """
     from causalrel.discovery.evidence import evidence_of
     from causalrel.discovery.statistics import blocks_of, counted, summed
-    from causalrel.discovery.support import searched, supported
+    from causalrel.discovery.support import supported
 
     blocks = blocks_of(columns, seed)
     timed = columns.step is not None
@@ -139,13 +140,31 @@ def searched_with(
     asked = partial(supported, knowledge=knowledge, resamples=resamples, seed=seed, scale=evidence.slack())
     if not tables:
         return asked(products), evidence
-    counts = counted(columns.codes(), blocks if timed else None)
-    search, workers = (_climbed, 1) if method == "pgmpy" else (searched, None)
-    return asked(counts, search=search, workers=workers), evidence
+    counts = counted(columns.codes(), blocks)
+    if method in ("auto", "discrete"):
+        return asked(counts), evidence
+    known = knowledge.required.any() or not (knowledge.allowed | np.eye(len(knowledge.tiers), dtype=bool)).all()
+    if method != "pgmpy" and known:
+        raise errors.bad_question(
+            f"discover: method {method} was asked with roles, tiers or a graph that ask for edges or bar them",
+            "ask for pgmpy or auto, or leave them out",
+        )
+    search = _climbed if method == "pgmpy" else partial(_freely, by="ges" if method == "pgmpy-ges" else "pc")
+    return asked(counts, search=search, workers=1), evidence
 
 
 def _of_tables(columns: Columns, method: Method) -> bool:
-    return method in ("discrete", "pgmpy") or (method == "auto" and columns.discrete)
+    return method.startswith("pgmpy") or method == "discrete" or (method == "auto" and columns.discrete)
+
+
+def _freely(facts: Facts, knowledge: Knowledge, patience: int, *, by: Literal["ges", "pc"]) -> NDArray[np.bool_]:  # noqa: ARG001
+    from causalrel.bridges import pgmpy
+
+    made = np.zeros_like(knowledge.required)
+    columns = {str(i): row.astype(np.int64) for i, row in enumerate(facts.rows())}
+    for cause, effect in pgmpy.free_search(columns, by=by):
+        made[int(cause), int(effect)] = True
+    return made
 
 
 def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bool_]:  # noqa: ARG001
@@ -155,7 +174,7 @@ def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bo
     names = [str(i) for i in range(len(places))]
     barred = ~knowledge.allowed & (places[:, None] <= places) & ~np.eye(len(places), dtype=bool)
     edges, _ = pgmpy.hill_climb(
-        dict(zip(names, np.repeat(facts.codes, facts.weights, axis=1).astype(np.int64), strict=True)),
+        dict(zip(names, facts.rows().astype(np.int64), strict=True)),
         tiers=[[names[i] for i in np.flatnonzero(places == tier)] for tier in np.unique(places)],
         forbidden=[(names[a], names[b]) for a, b in np.argwhere(barred)],
         start=[(names[a], names[b]) for a, b in np.argwhere(knowledge.required)],

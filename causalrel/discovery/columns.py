@@ -103,6 +103,12 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
     notes: list[str] = []
     frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     names = sorted(v.name for v in variables)
+    absent = sorted({name for name in graph.names if name not in names}) if graph is not None else []
+    if absent:
+        verbs = ("is", "was") if len(absent) == 1 else ("are", "were")
+        notes.append(
+            f"{display.plain(', '.join(absent))} of the graph {verbs[0]} not in the data and {verbs[1]} left out"
+        )
     names = _without(names, [n for n in names if frame[n].drop_nulls().n_unique() < 2], "one state only", notes)
     whole = frame.drop_nulls(names)
     if whole.height < frame.height:

@@ -33,71 +33,10 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
 
     Examples
     --------
-    >>> table_scores.py_func.__name__
-    'table_scores'
+    >>> gaussian_scores.py_func.__name__
+    'gaussian_scores'
     """
     return cast("F", njit(cache=True, nogil=True)(function))
-
-
-@compiled
-def table_scores(
-    node: int,
-    parents: NDArray[np.int64],
-    added: NDArray[np.int64],
-    codes: NDArray[np.int16],
-    weights: NDArray[np.int64],
-    cards: NDArray[np.int64],
-    scale: float,
-    out: NDArray[np.float64],
-) -> None:
-    """Score one discrete variable for a parent set with each of some variables added; -1 adds none.
-
-    BIC (Schwarz 1978, doi:10.1214/aos/1176344136) with ``scale`` times its penalty. A family whose penalty exceeds all
-    that any parent can gain scores minus infinity and is not counted.
-
-    Parameters
-    ----------
-    node : int
-        The variable.
-    parents : ndarray of int64, shape (k,)
-        Its parents, in ascending order.
-    added : ndarray of int64, shape (m,)
-        Variables to add, one at a time.
-    codes : ndarray of int16, shape (p, n)
-        Distinct rows.
-    weights : ndarray of int64, shape (n,)
-        How often each row is there.
-    cards : ndarray of int64, shape (p,)
-        States of each variable.
-    scale : float
-        Penalty factor.
-    out : ndarray of float64, shape (m,)
-        Receives the scores.
-    """
-    size, states = weights.size, cards[node]
-    base = np.empty(size, np.int64)
-    base[:] = codes[node]
-    span, total = states, weights.sum()
-    for parent in parents:
-        for row in range(size):
-            base[row] += span * codes[parent, row]
-        span *= cards[parent]
-    limit = _most_cells(base, weights, span, states, scale)
-    for place in range(added.size):
-        other = added[place]
-        width = 1 if other < 0 else cards[other]
-        if width * span > limit and other >= 0:
-            out[place] = -np.inf
-            continue
-        counts = np.zeros(width * span, np.int64)
-        if other < 0:
-            for row in range(size):
-                counts[base[row]] += weights[row]
-        else:
-            more = codes[other]
-            for row in range(size):
-                counts[base[row] + span * more[row]] += weights[row]
-        out[place] = _bic(counts, states, total, scale)
 
 
 @compiled
@@ -118,8 +57,12 @@ def gaussian_scores(
 
     Parameters
     ----------
-    node, parents, added, out
-        As for :func:`table_scores`.
+    node : int
+        The variable.
+    parents : ndarray of int64, shape (k,)
+        Its parents, in ascending order.
+    added : ndarray of int64, shape (m,)
+        Variables to add, one at a time.
     correlation : ndarray of float64, shape (d, d)
         Correlations of the columns.
     starts : ndarray of int64, shape (p + 1,)
@@ -128,6 +71,8 @@ def gaussian_scores(
         Rows.
     scale : float
         Penalty factor.
+    out : ndarray of float64, shape (m,)
+        Receives the scores.
     """
     held = 0
     for parent in parents:
@@ -171,28 +116,3 @@ def _extended(
         gained += 2 * math.log(root[held, held])
         held += 1
     return held, gained
-
-
-@compiled
-def _most_cells(base: NDArray[np.int64], weights: NDArray[np.int64], span: int, states: int, scale: float) -> float:
-    """Return how many cells a family may have before its penalty exceeds all that more parents can gain."""
-    counts = np.zeros(span, np.int64)
-    for row in range(weights.size):
-        counts[base[row]] += weights[row]
-    total = counts.sum()
-    spent = 0.5 * scale * math.log(total) * (states - 1)
-    return -_bic(counts, states, total, scale) / spent * states if spent > 0 else np.inf
-
-
-@compiled
-def _bic(counts: NDArray[np.int64], states: int, total: int, scale: float) -> float:
-    made = 0.0
-    for first in range(0, counts.size, states):
-        among = 0
-        for cell in range(first, first + states):
-            if counts[cell] > 1:
-                made += counts[cell] * math.log(counts[cell])
-            among += counts[cell]
-        if among > 1:
-            made -= among * math.log(among)
-    return made - 0.5 * scale * math.log(total) * (counts.size / states) * (states - 1)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from causalrel.discovery.orders import sorted_order, walk
-from causalrel.discovery.scores import compiled, gaussian_scores, table_scores
+from causalrel.discovery.scores import compiled, gaussian_scores
+from causalrel.discovery.tables import Tables, table_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,19 +22,18 @@ _CELLS = 1 << 22
 
 
 class Facts(NamedTuple):
-    """What a score reads: distinct rows and how often they are there, or correlations.
+    """What a score reads: tables and a resample of them, or correlations.
 
     Examples
     --------
-    >>> Facts.of_codes(np.array([[0, 1, 1], [0, 1, 0]]), np.array([5, 4, 1]), np.array([2, 2])).cards.tolist()
+    >>> Facts.of_codes(np.array([[0, 1, 1], [0, 1, 0]]), np.array([5, 4, 1]), np.array([2, 2])).tables.cards.tolist()
     [2, 2]
     """
 
     gaussian: bool
     scale: float
-    codes: NDArray[np.int16]
-    weights: NDArray[np.int64]
-    cards: NDArray[np.int64]
+    tables: Tables
+    draw: int
     correlation: NDArray[np.float64]
     starts: NDArray[np.int64]
     total: float
@@ -43,42 +43,50 @@ class Facts(NamedTuple):
         cls, codes: NDArray[np.integer], weights: NDArray[np.integer], cards: NDArray[np.integer], scale: float = 1.0
     ) -> Facts:
         """Take distinct rows of codes, one line a variable, how often each is there, and the states of each."""
-        return cls(
-            False,
-            float(scale),
-            np.ascontiguousarray(codes, dtype=np.int16),
-            np.ascontiguousarray(weights, dtype=np.int64),
-            np.ascontiguousarray(cards, dtype=np.int64),
-            np.zeros((1, 1)),
-            np.zeros(1, np.int64),
-            float(weights.sum()),
-        )
+        return cls.of_tables(Tables.of(codes, weights, cards), 0, scale)
+
+    @classmethod
+    def of_tables(cls, tables: Tables, draw: int, scale: float = 1.0) -> Facts:
+        """Take one resample of tables."""
+        return cls(False, float(scale), tables, draw, np.zeros((1, 1)), np.zeros(1, np.int64), 0.0)
 
     @classmethod
     def of_products(
         cls, correlation: NDArray[np.float64], starts: NDArray[np.integer], total: float, scale: float = 1.0
     ) -> Facts:
         """Take the correlations of columns and the first column of each variable."""
+        none = np.zeros(1, np.int64)
         return cls(
             True,
             float(scale),
-            np.zeros((1, 1), np.int16),
-            np.zeros(1, np.int64),
-            np.zeros(1, np.int64),
+            Tables.of(none[None], none, none),
+            0,
             np.ascontiguousarray(correlation),
             np.ascontiguousarray(starts, dtype=np.int64),
             float(total),
         )
 
+    def rows(self) -> NDArray[np.int16]:
+        """Return the codes of every row of the resample, one line a variable."""
+        cells = np.repeat(self.tables.draws[:, self.draw], np.diff(self.tables.bounds))
+        return np.repeat(self.tables.codes, self.tables.times * cells, axis=1)
 
-class _Table(NamedTuple):
-    """Scores already known, by a 64-bit key of a variable and its parents (Zobrist hashing)."""
 
+class _Tree(NamedTuple):
+    """Parent sets already grown, by a 64-bit key of a variable and its parents (Zobrist hashing).
+
+    Each holds its score, the score after it is shrunk, the variables that make it better, best first, and where the
+    sets with one of those added are (the grow-shrink trees of Andrews and others 2023).
+    """
+
+    roots: NDArray[np.int64]
     keys: NDArray[np.int64]
     used: NDArray[np.int64]
     score: NDArray[np.float64]
     shrunk: NDArray[np.float64]
-    gains: NDArray[np.float64]
+    many: NDArray[np.int64]
+    better: NDArray[np.int16]
+    grown: NDArray[np.int32]
     words: NDArray[np.int64]
 
 
@@ -131,10 +139,10 @@ def best_graph(
     """
     size = len(tiers)
     rng = np.random.default_rng(seed)
-    table = _table(size, rng)
+    tree = _tree(size, rng)
     order = start.astype(np.int64)
-    _improve(facts, table, allowed, required, tiers, order)
-    best, most = _graph_of(facts, table, allowed, required, order)
+    _improve(facts, tree, allowed, required, tiers, order)
+    best, most = _graph_of(facts, tree, allowed, required, order)
     failed = 0
     while failed < patience:
         graph = best.copy()
@@ -142,45 +150,49 @@ def best_graph(
         loosed = rng.random(size) < (failed % 4) * _LOOSED / size
         held = required | (graph & ~loosed[:, None] & ~loosed)
         order = sorted_order(held, tiers, rng.random(size))
-        _improve(facts, table, allowed, required, tiers, order)
-        graph, score = _graph_of(facts, table, allowed, required, order)
+        _improve(facts, tree, allowed, required, tiers, order)
+        graph, score = _graph_of(facts, tree, allowed, required, order)
         failed = 0 if score > most + _GAIN else failed + 1
         if score > most:
             best, most = graph, score
     return best, most
 
 
-def _table(size: int, rng: np.random.Generator) -> _Table:
+def _tree(size: int, rng: np.random.Generator) -> _Tree:
     slots = 1 << int(np.log2(max(_CELLS / size, 8 * size, 1024)))
-    return _Table(
+    return _Tree(
+        roots=np.full(size, -1),
         keys=np.zeros(slots, np.int64),
         used=np.zeros(1, np.int64),
-        score=np.full(slots, np.nan),
-        shrunk=np.full(slots, np.nan),
-        gains=np.full((slots, size), np.nan),
+        score=np.empty(slots),
+        shrunk=np.empty(slots),
+        many=np.empty(slots, np.int64),
+        better=np.empty((slots, size), np.int16),
+        grown=np.empty((slots, size), np.int32),
         words=rng.integers(1, 2**62, size=2 * size),
     )
 
 
 @compiled
-def _slot(table: _Table, key: int) -> int:
-    at = key & (table.keys.size - 1)
-    while table.keys[at] != 0 and table.keys[at] != key:
-        at = (at + 1) & (table.keys.size - 1)
-    if table.keys[at] == 0:
-        table.keys[at] = key
-        table.used[0] += 1
+def _slot(tree: _Tree, key: int, score: float) -> int:
+    at = key & (tree.keys.size - 1)
+    while tree.keys[at] != 0 and tree.keys[at] != key:
+        at = (at + 1) & (tree.keys.size - 1)
+    if tree.keys[at] == 0:
+        tree.keys[at] = key
+        tree.used[0] += 1
+        tree.score[at] = score
+        tree.shrunk[at] = np.nan
+        tree.many[at] = -1
     return at
 
 
 @compiled
-def _forget(table: _Table) -> None:
-    if 2 * table.used[0] > table.keys.size:
-        table.keys[:] = 0
-        table.used[0] = 0
-        table.score[:] = np.nan
-        table.shrunk[:] = np.nan
-        table.gains[:] = np.nan
+def _forget(tree: _Tree) -> None:
+    if 2 * tree.used[0] > tree.keys.size:
+        tree.keys[:] = 0
+        tree.used[0] = 0
+        tree.roots[:] = -1
 
 
 @compiled
@@ -191,7 +203,7 @@ def _scored(
     if facts.gaussian:
         gaussian_scores(node, parents, added, facts.correlation, facts.starts, facts.total, facts.scale, out)
     else:
-        table_scores(node, parents, added, facts.codes, facts.weights, facts.cards, facts.scale, out)
+        table_scores(node, parents, added, facts.tables, facts.draw, facts.scale, out)
 
 
 @compiled
@@ -204,56 +216,50 @@ def _score(facts: Facts, node: int, inside: NDArray[np.bool_]) -> float:
 @compiled
 def _grown(
     facts: Facts,
-    table: _Table,
+    tree: _Tree,
     allowed: NDArray[np.bool_],
     required: NDArray[np.bool_],
     node: int,
     before: NDArray[np.bool_],
     inside: NDArray[np.bool_],
-) -> int:
-    """Fill ``inside`` with the parents grown among ``before``; return their slot in the table."""
-    size = before.size
-    key = table.words[size + node]
-    for other in range(size):
-        inside[other] = required[other, node]
-        if inside[other]:
-            key ^= table.words[other]
-    at = _slot(table, key)
-    if np.isnan(table.score[at]):
-        table.score[at] = _score(facts, node, inside)
+    watched: int,
+) -> tuple[int, bool]:
+    """Fill ``inside`` with the parents grown among ``before``; return their slot and if ``watched`` could be one."""
+    inside[:] = required[:, node]
+    if tree.roots[node] < 0:
+        key = tree.words[inside.size + node]
+        for other in np.flatnonzero(inside):
+            key ^= tree.words[other]
+        tree.roots[node] = _slot(tree, key, _score(facts, node, inside))
+    at, met = tree.roots[node], False
     while True:
-        others = np.flatnonzero(before & allowed[:, node] & ~inside)
-        _fill(facts, table, at, node, inside, others)
-        best, most = -1, table.score[at] + _GAIN
-        for place in range(others.size):
-            other = int(others[place])
-            if table.gains[at, other] > most:
-                best, most = other, table.gains[at, other]
-        if best < 0:
-            return at
-        inside[best] = True
-        key ^= table.words[best]
-        at = _slot(table, key)
-        if np.isnan(table.score[at]):
-            table.score[at] = most
+        if tree.many[at] < 0:
+            _open(facts, tree, at, node, allowed, inside)
+        place = 0
+        while place < tree.many[at] and not before[tree.better[at, place]]:
+            met |= tree.better[at, place] == watched
+            place += 1
+        if place == tree.many[at]:
+            return at, met
+        inside[tree.better[at, place]] = True
+        at = tree.grown[at, place]
 
 
 @compiled
-def _fill(
-    facts: Facts, table: _Table, at: int, node: int, inside: NDArray[np.bool_], others: NDArray[np.int64]
-) -> None:
-    """Score the sets with one more parent that are not in the table yet."""
-    asked = np.empty(others.size, np.int64)
-    count = 0
-    for other in others:
-        if np.isnan(table.gains[at, other]):
-            asked[count] = other
-            count += 1
-    if count:
-        out = np.empty(count)
-        _scored(facts, node, inside, asked[:count], out)
-        for i in range(count):
-            table.gains[at, asked[i]] = out[i]
+def _open(facts: Facts, tree: _Tree, at: int, node: int, allowed: NDArray[np.bool_], inside: NDArray[np.bool_]) -> None:
+    """Score the sets with one more parent, and keep those that are better."""
+    others = np.flatnonzero(allowed[:, node] & ~inside)
+    scores = np.empty(others.size)
+    if others.size:
+        _scored(facts, node, inside, others, scores)
+    tree.many[at] = 0
+    for place in np.argsort(-scores, kind="mergesort"):
+        if scores[place] <= tree.score[at] + _GAIN:
+            break
+        other = others[place]
+        tree.better[at, tree.many[at]] = other
+        tree.grown[at, tree.many[at]] = _slot(tree, tree.keys[at] ^ tree.words[other], scores[place])
+        tree.many[at] += 1
 
 
 @compiled
@@ -278,25 +284,26 @@ def _shrink(facts: Facts, required: NDArray[np.bool_], node: int, inside: NDArra
 @compiled
 def _traced(
     facts: Facts,
-    table: _Table,
+    tree: _Tree,
     allowed: NDArray[np.bool_],
     required: NDArray[np.bool_],
     node: int,
     before: NDArray[np.bool_],
     inside: NDArray[np.bool_],
-) -> float:
-    """Return the best score found for a variable whose parents stand in ``before``; ``inside`` is scratch."""
-    _forget(table)
-    at = _grown(facts, table, allowed, required, node, before, inside)
-    if np.isnan(table.shrunk[at]):
-        table.shrunk[at] = _shrink(facts, required, node, inside, table.score[at])
-    return float(table.shrunk[at])
+    watched: int,
+) -> tuple[float, bool]:
+    """Return the best score of a variable with parents in ``before``, and if ``watched`` could change it."""
+    _forget(tree)
+    at, met = _grown(facts, tree, allowed, required, node, before, inside, watched)
+    if np.isnan(tree.shrunk[at]):
+        tree.shrunk[at] = _shrink(facts, required, node, inside, tree.score[at])
+    return tree.shrunk[at], met
 
 
 @compiled
 def _moved(
     facts: Facts,
-    table: _Table,
+    tree: _Tree,
     allowed: NDArray[np.bool_],
     required: NDArray[np.bool_],
     tiers: NDArray[np.int64],
@@ -318,15 +325,17 @@ def _moved(
     totals = np.zeros(size)
     for place in range(high + 1):
         if place >= low:
-            totals[place] += _traced(facts, table, allowed, required, node, before, inside)
+            totals[place] += _traced(facts, tree, allowed, required, node, before, inside, -1)[0]
         if place == high:
             break
         other = others[place]
         if place >= low:
-            without = _traced(facts, table, allowed, required, other, before, inside)
-            before[node] = True
-            within = _traced(facts, table, allowed, required, other, before, inside)
-            before[node] = False
+            without, met = _traced(facts, tree, allowed, required, other, before, inside, node)
+            within = without
+            if met:
+                before[node] = True
+                within = _traced(facts, tree, allowed, required, other, before, inside, -1)[0]
+                before[node] = False
             totals[low : place + 1] += within
             totals[place + 1 : high + 1] += without
         before[other] = True
@@ -345,7 +354,7 @@ def _moved(
 @compiled
 def _improve(
     facts: Facts,
-    table: _Table,
+    tree: _Tree,
     allowed: NDArray[np.bool_],
     required: NDArray[np.bool_],
     tiers: NDArray[np.int64],
@@ -355,13 +364,13 @@ def _improve(
     while better:
         better = False
         for node in order.copy():
-            better |= _moved(facts, table, allowed, required, tiers, order, node)
+            better |= _moved(facts, tree, allowed, required, tiers, order, node)
 
 
 @compiled
 def _graph_of(
     facts: Facts,
-    table: _Table,
+    tree: _Tree,
     allowed: NDArray[np.bool_],
     required: NDArray[np.bool_],
     order: NDArray[np.int64],
@@ -370,9 +379,9 @@ def _graph_of(
     graph, total = np.zeros((size, size), np.bool_), 0.0
     before, inside = np.zeros(size, np.bool_), np.empty(size, np.bool_)
     for node in order:
-        _forget(table)
-        at = _grown(facts, table, allowed, required, node, before, inside)
-        total += _shrink(facts, required, node, inside, table.score[at])
+        _forget(tree)
+        at, _ = _grown(facts, tree, allowed, required, node, before, inside, -1)
+        total += _shrink(facts, required, node, inside, tree.score[at])
         graph[:, node] = inside
         before[node] = True
     return graph, total

@@ -84,12 +84,13 @@ class Counts:
         States of each variable.
     row, cell, times : ndarray of int64, shape (m,)
         A distinct row, a cell, and how often the one is in the other.
-    blocks : Blocks or None
-        The cells; None where rows are drawn one by one.
+    blocks : Blocks
+        The cells.
 
     Examples
     --------
-    >>> counts = counted([np.array([0, 1, 0]), np.array([0, 1, 0])], None)
+    >>> blocks = Blocks(cell=np.zeros(3, int), count=1, run=1)
+    >>> counts = counted([np.array([0, 1, 0]), np.array([0, 1, 0])], blocks)
     >>> counts.codes.tolist(), counts.times.tolist()
     ([[0, 1], [0, 1]], [2, 1])
     """
@@ -99,15 +100,10 @@ class Counts:
     row: NDArray[np.int64]
     cell: NDArray[np.int64]
     times: NDArray[np.int64]
-    blocks: Blocks | None
+    blocks: Blocks
 
-    def facts(self, rng: np.random.Generator | None = None) -> Facts:
-        """Return what a score reads: of the data, or of a resample drawn by a generator.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator, optional
-            Generator handed down.
+    def facts(self) -> Facts:
+        """Return what a score reads of the data.
 
         Returns
         -------
@@ -116,14 +112,29 @@ class Counts:
         """
         from causalrel.discovery.search import Facts
 
-        times = self.times
-        if rng is not None and self.blocks is None:
-            times = rng.multinomial(times.sum(), times / times.sum())
-        elif rng is not None and self.blocks is not None:
-            times = times * self.blocks.drawn(rng)[self.cell]
-        weights = np.bincount(self.row, weights=times, minlength=self.codes.shape[1]).astype(np.int64)
-        there = weights > 0
-        return Facts.of_codes(self.codes[:, there], weights[there], self.cards)
+        return Facts.of_codes(self.codes, np.bincount(self.row, weights=self.times).astype(np.int64), self.cards)
+
+    def resampled(self, rngs: Sequence[np.random.Generator]) -> list[Facts]:
+        """Return what a score reads of resamples, which are counted together.
+
+        Parameters
+        ----------
+        rngs : sequence of numpy.random.Generator
+            Generators handed down, one a resample.
+
+        Returns
+        -------
+        list of Facts
+            One a resample.
+        """
+        from causalrel.discovery.search import Facts
+        from causalrel.discovery.tables import Tables
+
+        order = np.argsort(self.cell, kind="stable")
+        bounds = np.searchsorted(self.cell[order], np.arange(self.blocks.count + 1))
+        draws = np.array([self.blocks.drawn(rng) for rng in rngs]).T
+        tables = Tables.of(self.codes[:, self.row[order]], self.times[order], self.cards, bounds, draws)
+        return [Facts.of_tables(tables, draw + 1) for draw in range(len(rngs))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,22 +170,34 @@ class Products:
     starts: NDArray[np.int64]
     blocks: Blocks
 
-    def facts(self, rng: np.random.Generator | None = None) -> Facts:
-        """Return what a score reads: of the data, or of a resample drawn by a generator.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator, optional
-            Generator handed down.
+    def facts(self) -> Facts:
+        """Return what a score reads of the data.
 
         Returns
         -------
         Facts
             The correlations of the columns.
         """
+        return self._weighted(np.ones(self.blocks.count))
+
+    def resampled(self, rngs: Sequence[np.random.Generator]) -> list[Facts]:
+        """Return what a score reads of resamples.
+
+        Parameters
+        ----------
+        rngs : sequence of numpy.random.Generator
+            Generators handed down, one a resample.
+
+        Returns
+        -------
+        list of Facts
+            One a resample.
+        """
+        return [self._weighted(self.blocks.drawn(rng).astype(np.float64)) for rng in rngs]
+
+    def _weighted(self, times: NDArray[np.float64]) -> Facts:
         from causalrel.discovery.search import Facts
 
-        times = np.ones(self.blocks.count) if rng is None else self.blocks.drawn(rng).astype(np.float64)
         total = float(times @ self.rows)
         mean = times @ self.sums / total
         spread = np.tensordot(times, self.products, axes=1) / total - np.outer(mean, mean)
@@ -219,15 +242,15 @@ def blocks_of(columns: Columns, seed: int) -> Blocks:
     return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width))
 
 
-def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks | None) -> Counts:
+def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks) -> Counts:
     """Count the distinct rows of codes, cell by cell.
 
     Parameters
     ----------
     codes : sequence of ndarray of int64, shape (n,)
         One array a variable.
-    blocks : Blocks, optional
-        Cells; without them rows are drawn one by one.
+    blocks : Blocks
+        Cells of the rows.
 
     Returns
     -------
@@ -236,7 +259,8 @@ def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks | None) -> Counts
 
     Examples
     --------
-    >>> counted([np.array([0, 1, 1]), np.array([1, 0, 0])], None).codes.tolist()
+    >>> blocks = Blocks(cell=np.zeros(3, int), count=1, run=1)
+    >>> counted([np.array([0, 1, 1]), np.array([1, 0, 0])], blocks).codes.tolist()
     [[0, 1], [1, 0]]
     """
     key = np.zeros(len(codes[0]), np.int64)
@@ -245,13 +269,12 @@ def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks | None) -> Counts
         if key.max() > 2**40:
             key = np.unique(key, return_inverse=True)[1].astype(np.int64)
     _, first, row = np.unique(key, return_index=True, return_inverse=True)
-    cell = np.zeros(len(key), np.int64) if blocks is None else blocks.cell
-    both, times = np.unique(row * (cell.max() + 1) + cell, return_counts=True)
+    both, times = np.unique(row * blocks.count + blocks.cell, return_counts=True)
     return Counts(
         codes=np.array([column[first] for column in codes], dtype=np.int16),
         cards=np.array([column.max() + 1 for column in codes], dtype=np.int64),
-        row=both // (cell.max() + 1),
-        cell=both % (cell.max() + 1),
+        row=both // blocks.count,
+        cell=both % blocks.count,
         times=times,
         blocks=blocks,
     )

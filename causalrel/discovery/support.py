@@ -103,8 +103,9 @@ def searched(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bo
 
     Examples
     --------
-    >>> from causalrel.discovery.statistics import counted
-    >>> facts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], None).facts()
+    >>> from causalrel.discovery.statistics import Blocks, counted
+    >>> blocks = Blocks(cell=np.arange(80), count=80, run=1)
+    >>> facts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], blocks).facts()
     >>> free = Knowledge(tiers=np.array([0, 1]), allowed=np.eye(2, k=1, dtype=bool), required=np.zeros((2, 2), bool))
     >>> searched(facts, free, 1).sum()
     np.int64(1)
@@ -152,8 +153,9 @@ def supported(
 
     Examples
     --------
-    >>> from causalrel.discovery.statistics import counted
-    >>> counts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], None)
+    >>> from causalrel.discovery.statistics import Blocks, counted
+    >>> blocks = Blocks(cell=np.arange(80), count=80, run=1)
+    >>> counts = counted([np.array([0, 1] * 40), np.array([0, 1] * 40)], blocks)
     >>> free = Knowledge(tiers=np.array([0, 1]), allowed=np.eye(2, k=1, dtype=bool), required=np.zeros((2, 2), bool))
     >>> supported(counts, free, resamples=4, seed=0).support.tolist()
     [[0.0, 1.0], [0.0, 0.0]]
@@ -161,15 +163,20 @@ def supported(
     graph = search(statistics.facts()._replace(scale=scale), knowledge, _PATIENCE)
     free = knowledge.free()
 
-    def one(number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        drawn = statistics.facts(np.random.default_rng([seed, 5, number]))._replace(scale=scale)
-        again = search(drawn, free, _PATIENCE_AGAIN)
-        return again, directed_of(again, free.directed)
+    def shares(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rngs = [np.random.default_rng([seed, 5, number]) for number in numbers]
+        graphs = [search(facts._replace(scale=scale), free, _PATIENCE_AGAIN) for facts in statistics.resampled(rngs)]
+        told = [directed_of(made, free.directed) for made in graphs]
+        return np.sum([made | made.T for made in graphs], axis=0), np.sum(told, axis=0)
 
     joined, support = np.zeros(graph.shape), np.zeros(graph.shape)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for again, directed in pool.map(one, range(resamples)):
-            joined += again | again.T
+    threads = workers or os.cpu_count() or 1
+    together = min(-(-resamples // threads), _TOGETHER)
+    with ThreadPoolExecutor(threads) as pool:
+        for both, directed in pool.map(
+            shares, np.split(np.arange(resamples), range(together, resamples, together)) if resamples else ()
+        ):
+            joined += both
             support += directed
     share = resamples or np.nan
     return Found(
@@ -182,3 +189,4 @@ def supported(
 
 _PATIENCE = 24
 _PATIENCE_AGAIN = 2
+_TOGETHER = 100
