@@ -14,7 +14,7 @@ import causalrel as cr
 
 @pytest.fixture(scope="module")
 def world():
-    return serving_world(3)
+    return serving_world(4)
 
 
 def ask(windows, graph=None, **question):
@@ -96,6 +96,33 @@ def test_levels_without_overlap_are_refused(world) -> None:
     answer = ask(replace(windows, table=split), levels=(4, 8))
     assert answer.verdict == "refused"
     assert "could have had any of the levels" in answer.why
+
+
+def test_bad_events_beyond_what_each_level_saw_bound_the_answer() -> None:
+    windows, _ = serving_world(3)
+    answer = ask(windows, levels=(4, 8))
+    assert answer.verdict == "bounded"
+    assert "71% of the events, or of the bad ones" in next(c.says for c in answer.checks if c.name == "overlap")
+
+
+def test_a_setting_that_acts_a_window_late_fails_the_check_of_carry_over(world) -> None:
+    windows, _ = world
+    rng = np.random.default_rng(0)
+    late = windows.table.sort("unit", "time").with_columns(
+        pl.when(pl.col("batch_size").shift(1).over("unit") == 8).then(pl.lit(0.2)).otherwise(pl.lit(0.05)).alias("p")
+    )
+    bad = rng.binomial(late["ttft.total"].to_numpy(), late["p"].to_numpy())
+    table = late.with_columns(pl.Series("ttft.bad", bad, dtype=pl.Int64)).drop("p").sort("time", "unit")
+    answer = ask(replace(windows, table=table), levels=(4, 8))
+    failed = [check.name for check in answer.checks if not check.passed]
+    assert "carry-over" in failed
+    assert answer.verdict == "bounded"
+
+
+def test_a_hidden_cause_is_measured_by_the_strongest_one_held_fixed(world) -> None:
+    answer = ask(world[0], levels=(4, 8))
+    says = next(check.says for check in answer.checks if check.name == "hidden cause")
+    assert says.startswith("a hidden cause as strong as load would take ")
 
 
 def test_zero_bad_events_give_an_upper_bound(world) -> None:

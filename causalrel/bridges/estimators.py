@@ -39,6 +39,11 @@ def estimator(learn: Learn, *, expert_knowledge: Any = None, return_type: str = 
     estimator
         With ``fit`` and then ``causal_graph_`` and ``adjacency_matrix_``.
 
+    Raises
+    ------
+    CausalrelError
+        At ``fit``, when the return type is unknown or the knowledge does not fit the columns.
+
     Examples
     --------
     >>> def nothing(codes, tiers, allowed, required):

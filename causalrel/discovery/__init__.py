@@ -127,6 +127,11 @@ def searched_with(
         The graph, scored as if rows that remember were as few as they say.
     evidence : Evidence
         Correlations of the columns and their products by run of time.
+
+    Raises
+    ------
+    CausalrelError
+        When a method that takes no knowledge is given some.
     """
     from causalrel.discovery.evidence import evidence_of
     from causalrel.discovery.statistics import blocks_of, counted, summed

@@ -10,26 +10,31 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.designs import MOST_LEVELS, Design, Level, judge, make_design, matrix, regress
+from causalrel.effects.designs import MOST_LEVELS, Design, Level, make_design
+from causalrel.effects.soundness import attack, judge
+from causalrel.effects.standards import regress, standardise
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.fitting import check_nodes, rows_of
 from causalrel.graphs import Graph
 from causalrel.identification import adjustment
-from causalrel.networks import expit
+from causalrel.regressions import Coefficients
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from causalrel.mixed import Mixed
     from causalrel.variables import Variable
 
-#: Rows whose outcome is worked out at once, over all draws.
-_CHUNK = 4096
-
 _METHOD = (
-    "DoWhy identifies the effect and drives a standardised {link} regression (linear splines of what is held fixed, "
-    "crossed with the treatment); draws from a t distribution with a covariance clustered by {groups}"
+    "DoWhy identifies the effect and drives a standardised {link} regression (penalised splines of what is held fixed, "
+    "crossed with the treatment); {noise}"
 )
+_NOISE = (
+    "noise is a first-order autoregression along time plus independent noise, with the uncertainty of both, and draws "
+    "spread further where sums over blocks of {block} windows vary more"
+)
+_GROUPS = "draws from a t distribution with a covariance clustered by unit"
 
 
 def effect(
@@ -97,14 +102,14 @@ def effect(
         "assumptions": _assumptions(graph, of, on),
         "origin": windows.origin(seed, graph.fingerprint()),
     }
-    method = _METHOD.format(link="logistic", groups="time block")
+    method = _METHOD.format(link="logistic", noise="noise as the windows tell")
     fixed = adjustment(graph, of, on, found.adjustment or ())
     failed = _identified(graph, found, of, on) or _unseen(narrowed, variable, chosen, [of, *fixed, on])
     if failed is not None:
         return refusal(method=method, checks=[*checks, failed], **told)
     says = f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}"
     checks.append(Check(name="identification", passed=True, says=says))
-    data = make_design(narrowed, variable, on, fixed, chosen)
+    data = make_design(narrowed, variable, on, fixed, chosen, _assigned_by(graph, of, fixed))
     verdict, support_checks = judge(data, chosen)
     checks += support_checks
     if (bounds := narrowed.bounds(on)) is not None:
@@ -112,13 +117,15 @@ def effect(
         verdict = "refused" if verdict == "refused" else "bounded"
     if verdict == "refused":
         return refusal(method=method, checks=checks, **told)
-    shares = _drive(data, found, of, on, chosen, draws, seed)
+    shares, said = _drive(data, found, of, on, chosen, draws, seed)
+    checks += said
+    verdict = verdict if all(check.passed for check in said) else "bounded"
     link = "logistic" if data.total is not None else "linear"
-    groups = "unit" if data.by_unit else f"blocks of {data.block} windows"
+    noise = _NOISE.format(block=data.block) if data.smooth else _GROUPS
     return Estimate(
         **told,
         **_in_budget_units(narrowed, of, on, chosen, shares),
-        method=_METHOD.format(link=link, groups=groups),
+        method=_METHOD.format(link=link, noise=noise),
         checks=tuple(checks),
         verdict=verdict,
     )
@@ -134,6 +141,12 @@ def _identified(graph: Graph, found: Any, of: str, on: str) -> Check | None:
     else:
         return None
     return Check(name="identification", passed=False, says=says)
+
+
+def _assigned_by(graph: Graph, of: str, fixed: Sequence[str]) -> tuple[str, ...]:
+    """Return what sets the treatment, where all of it is held fixed; else all that is."""
+    parents = tuple(graph.parents(of))
+    return parents if set(parents) <= set(fixed) else tuple(fixed)
 
 
 def _settable(windows: Windows, graph: Graph, of: str, on: str) -> Variable:
@@ -220,7 +233,7 @@ def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], nam
 
 def _drive(
     data: Design, found: Any, of: str, on: str, levels: tuple[Level, ...], draws: int, seed: int
-) -> dict[Level, NDArray[np.float64]]:
+) -> tuple[dict[Level, NDArray[np.float64]], list[Check]]:
     """Let DoWhy drive one contrast after another; keep the mean outcome at each level, joint over levels."""
     from causalrel.bridges import dowhy
 
@@ -229,12 +242,15 @@ def _drive(
     columns = {name: data.columns[name] for name in found.inner if name in data.columns and name != on}
     rows_known = np.arange(len(outcome), dtype=np.float64)
 
+    fitted: list[Coefficients | Mixed] = []
+
     def answer(contrast: tuple[Level, Level]) -> Any:
         def draw(given: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
             rows = given["row"].astype(np.intp)
-            fitted = regress(data, rows).draw(draws, np.random.default_rng([seed, 2]))
-            for level in contrast:
-                shares[level] = _standardised(data, rows, fitted, level if data.code is None else levels.index(level))
+            if not fitted:
+                fitted.append(regress(data, rows))
+            at = [level if data.code is None else str(levels.index(level)) for level in contrast]
+            shares.update(zip(contrast, standardise(data, rows, fitted[0], at, draws, seed), strict=True))
             return shares[contrast[1]] - shares[contrast[0]]
 
         return draw
@@ -248,23 +264,7 @@ def _drive(
             levels=(levels[0], level),
             answer=answer((levels[0], level)),
         )
-    return shares
-
-
-def _standardised(
-    data: Design, rows: NDArray[np.intp], fitted: NDArray[np.float64], level: Level
-) -> NDArray[np.float64]:
-    """Mean outcome over the supported rows had all been at one level, a draw each; rows in chunks to bound memory."""
-    inside = rows[data.supported[rows]]
-    total = np.zeros(len(fitted))
-    weights = 0.0
-    for start in range(0, len(inside), _CHUNK):
-        part = inside[start : start + _CHUNK]
-        eta = matrix(data, part, np.full(len(part), level if data.code is None else str(level))) @ fitted.T
-        weight = np.ones(len(part)) if data.total is None else data.total[part]
-        total += weight @ (eta if data.total is None else expit(eta))
-        weights += weight.sum()
-    return total / weights
+    return shares, [] if isinstance(fitted[0], Coefficients) else attack(data, fitted[0], of)
 
 
 def _in_budget_units(
@@ -315,7 +315,7 @@ def _in_budget_units(
 def _assumptions(graph: Graph, of: str, on: str) -> tuple[str, ...]:
     return (
         f"graph {graph.name} (version {graph.version}) is right: nothing unmeasured causes both {of} and {on}",
-        "each window's outcome follows from its own causes, with no carry-over from the window before",
+        "each window's outcome follows from its own causes and from noise that may remember, not from earlier settings",
         "units do not disturb each other",
-        "what is held fixed acts smoothly, as linear splines crossed with the treatment",
+        "what is held fixed acts smoothly, and the noise is independent of it",
     )

@@ -1,0 +1,227 @@
+"""Soundness: whether a design can answer, and what its regression tells of carry-over, placebos and hidden causes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalrel.effects.designs import Design, Level, layout
+from causalrel.effects.overlap import MOST
+from causalrel.estimates import Check, Verdict
+from causalrel.regressions import time_groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from causalrel.mixed import Mixed
+
+#: A neighbouring window's setting that seems to act at this level fails the check.
+_LEVEL = 0.01
+
+
+def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]]:
+    """Tell whether a design can answer: overlap, independent assignments, independent blocks.
+
+    Answered where at least 80 % of the events fell where any level could have been, there were six assignments and four
+    blocks of the rarest level; refused below 20 %, or where one switch of everybody is all there is; else bounded.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    levels : tuple of level
+        Levels asked about.
+
+    Returns
+    -------
+    verdict : {"answered", "bounded", "refused"}
+        What the design allows.
+    checks : list of Check
+        With the figures.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> from causalrel.effects.designs import make_design
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> judge(data, (4.0, 8.0))[0]
+    'answered'
+    """
+    weight = np.ones(len(data.bad)) if data.total is None else data.total
+    share = float(weight[data.supported].sum() / weight.sum())
+    if data.total is not None:
+        share = min(share, float(data.bad[data.supported].sum() / max(data.bad.sum(), 1.0)) if data.bad.any() else 1.0)
+    overlap = Check(
+        name="overlap",
+        passed=share >= MOST,
+        says=f"{100 * share:.0f}% of the events, or of the bad ones, fell in windows that could have had any "
+        "of the levels; the answer speaks of those",
+    )
+    what = "units" if data.by_unit else "separate changes or starting levels"
+    switches = Check(
+        name="independent assignments",
+        passed=data.assignments >= 6,
+        says=f"the levels were set in {data.assignments} {what}"
+        + ("" if data.assignments >= 6 else "; fewer than 6 leave run-to-run differences mixed with the effect"),
+    )
+    fewest = len(np.unique(data.groups))
+    if data.code is not None:
+        fewest = min(len(np.unique(data.groups[data.code == i])) for i in range(len(levels)))
+    blocks = Check(
+        name="independent blocks",
+        passed=data.by_unit or fewest >= 4,
+        says=f"the rarest level was seen in {fewest} {'units' if data.by_unit else 'time blocks'}",
+    )
+    checks = [overlap, switches, blocks]
+    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
+    if share < 0.2 or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
+        verdict = "refused"
+    return verdict, checks
+
+
+def attack(data: Design, fitted: Mixed, of: str) -> list[Check]:
+    """Ask what would show that an effect is not what it seems.
+
+    The setting of the next window cannot have acted yet (a placebo in time); if the setting of the window before still
+    acts, there is carry-over; and a hidden cause is compared with the strongest one that is held fixed.
+
+    Parameters
+    ----------
+    data : Design
+        All its rows were used.
+    fitted : Mixed
+        Their regression.
+    of : str
+        The treatment.
+
+    Returns
+    -------
+    list of Check
+        With the figures; a neighbour that seems to act fails its check.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> from causalrel.effects.designs import make_design
+    >>> from causalrel.effects.standards import regress
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> [check.name for check in attack(data, regress(data, np.arange(len(data.bad))), "batch_size")]
+    ['carry-over', 'placebo in time', 'hidden cause']
+    """
+    made = []
+    told = (
+        ("carry-over", f"the {of} of the window before", "the window it was set in tells only a part of the effect"),
+        ("placebo in time", f"the {of} of the next window", "something else moves both"),
+    )
+    groups, _ = time_groups(data.columns["step"], fitted.whitened[:, -1])
+    for place, (name, which, meaning) in enumerate(told):
+        if not fitted.watched[:, place].any():
+            continue
+        chance = _chance(fitted, place, groups)
+        seems = "seems to act" if chance < _LEVEL else "adds nothing that chance would not"
+        says = f"{which} {seems} (p = {chance:.2g})" + (f": {meaning}" if chance < _LEVEL else "")
+        made.append(Check(name=name, passed=chance >= _LEVEL, says=says))
+    hidden = _hidden(data, fitted)
+    return made if hidden is None else [*made, hidden]
+
+
+def _chance(fitted: Mixed, place: int, groups: NDArray[np.int64]) -> float:
+    """Score test of one more column, clustered by groups."""
+    from scipy.stats import t
+
+    x, left = fitted.whitened[:, :-1], fitted.whitened[:, -1]
+    column = _without(x, fitted.watched[:, place])
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=column * left)
+    spread = max(float((sums**2).sum()), float((column**2).sum() * (left**2).mean()))
+    return float(2 * t.sf(abs(sums.sum()) / np.sqrt(spread), max(1, len(sums) - 1))) if spread > 0 else 1.0
+
+
+def _hidden(data: Design, fitted: Mixed) -> Check | None:
+    """Compare a hidden cause with the strongest held fixed (Cinelli and Hazlett 2020, doi:10.1111/rssb.12348)."""
+    if data.term.width != 1 or not data.terms:
+        return None
+    mean = fitted.weights @ fitted.means
+    response = fitted.whitened[:, :-1] @ mean + fitted.whitened[:, -1]
+    held = np.flatnonzero(~layout(data)[1])
+    freedom = len(response) - len(held) - 1
+    treat, held_columns = fitted.whitened[:, 1], fitted.whitened[:, held]
+    if freedom < 10:
+        return None
+    treat_left, response_left = _without(held_columns, treat), _without(held_columns, response)
+    partial = _correlation(treat_left, response_left) ** 2
+    strongest, most, ties = "", -1.0, (0.0, 0.0)
+    for term, columns in _columns_of(data):
+        rest = np.setdiff1d(held, columns)
+        with_treat = 1 - (treat_left**2).sum() / (_without(fitted.whitened[:, rest], treat) ** 2).sum()
+        with_response = (
+            1
+            - ((_without(np.column_stack([held_columns, treat]), response)) ** 2).sum()
+            / (_without(np.column_stack([fitted.whitened[:, rest], treat]), response) ** 2).sum()
+        )
+        if with_treat * with_response > most:
+            strongest, most, ties = term, with_treat * with_response, (with_treat, with_response)
+    taken = _taken(ties, partial)
+    if taken >= 1:
+        says = f"a hidden cause as strong as {strongest} could explain all of the effect"
+    else:
+        says = f"a hidden cause as strong as {strongest} would take {100 * taken:.0f}% of the effect away"
+        times = _times(ties, partial)
+        says += f"; one {times:.1f} times as strong all of it" if times < 100 else ""
+    return Check(name="hidden cause", passed=True, says=says)
+
+
+def _taken(ties: tuple[float, float], partial: float) -> float:
+    """Share of an estimate that a cause with these partial R-squared to treatment and outcome takes away."""
+    with_treat, with_response = (min(max(one, 0.0), 0.999) for one in ties)
+    treat = with_treat / (1 - with_treat)
+    if treat >= 1:
+        return 1.0
+    response = min(1.0, with_response / (1 - with_response))
+    return float(np.sqrt(response * treat / (1 - treat) * (1 - partial) / max(partial, 1e-12)))
+
+
+def _times(ties: tuple[float, float], partial: float) -> float:
+    """How many times as strong a cause must be to take all."""
+    low, high = 1.0, 100.0
+    if _taken((_stronger(ties[0], high), _stronger(ties[1], high)), partial) < 1:
+        return high
+    for _ in range(40):
+        middle = (low + high) / 2
+        taken = _taken((_stronger(ties[0], middle), _stronger(ties[1], middle)), partial)
+        low, high = (low, middle) if taken >= 1 else (middle, high)
+    return high
+
+
+def _stronger(partial: float, times: float) -> float:
+    ratio = times * max(partial, 0.0) / (1 - min(partial, 0.999))
+    return ratio / (1 + ratio)
+
+
+def _columns_of(data: Design) -> list[tuple[str, NDArray[np.intp]]]:
+    """Columns of each term that is held fixed, without what follows the treatment."""
+    follows = layout(data)[1]
+    at = 1 + data.term.width
+    made: list[tuple[str, NDArray[np.intp]]] = []
+    for term in data.terms:
+        width = term.width
+        columns: list[int] = []
+        while len(columns) < width:
+            if not follows[at]:
+                columns.append(at)
+            at += 1
+        made.append((term.name, np.array(columns, dtype=np.intp)))
+    return made
+
+
+def _without(x: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.float64]:
+    crossed = x.T @ x
+    ridge = 1e-8 * np.diag(np.diag(crossed) + 1e-300)
+    return np.asarray(column - x @ np.linalg.solve(crossed + ridge, x.T @ column), dtype=np.float64)
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float(one @ other) / size if size > 0 else 0.0
