@@ -159,13 +159,16 @@ class Estimate:
         """The checks that failed."""
         return tuple(check for check in self.checks if not check.passed)
 
-    def frame(self, prob: float = 0.9) -> pl.DataFrame:
-        """Return each term with mean, sd, low and high of its central interval.
+    def frame(self, prob: float = 0.9, *, together: bool = False) -> pl.DataFrame:
+        """Return each term with mean, sd, low and high of its interval.
 
         Parameters
         ----------
         prob : float
             Probability inside the interval, between 0 and 1.
+        together : bool
+            Whether all terms of one quantity are inside at once with that probability, by the largest standardised
+            deviation of a draw (Montiel Olea and Plagborg-Moller 2019, doi:10.1002/jae.2656), rather than each alone.
 
         Returns
         -------
@@ -176,13 +179,25 @@ class Estimate:
         if self.verdict == "refused":
             empty = [pl.lit(None, dtype=pl.Float64).alias(name) for name in ("mean", "sd", "low", "high")]
             return self.terms.with_columns(empty)
-        low, high = np.quantile(self.draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        low, high = self._band(prob) if together else np.quantile(self.draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
         return self.terms.with_columns(
             mean=pl.Series(self.draws.mean(axis=0)),
             sd=pl.Series(np.where(np.ptp(self.draws, axis=0) == 0, 0.0, self.draws.std(axis=0))),
             low=pl.Series(low),
             high=pl.Series(high),
         )
+
+    def _band(self, prob: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give all terms of one SLO and quantity the same number of standard deviations."""
+        mean, sd = self.draws.mean(axis=0), self.draws.std(axis=0)
+        reach = np.zeros(len(mean))
+        family = self.terms.select("slo", "quantity").rows()
+        for one in set(family):
+            mine = np.array([row == one for row in family]) & (sd > 0)
+            if mine.any():
+                largest = np.abs((self.draws[:, mine] - mean[mine]) / sd[mine]).max(axis=1)
+                reach[mine] = np.quantile(largest, prob)
+        return mean - reach * sd, mean + reach * sd
 
     def select(self, **keys: object) -> Estimate:
         """Return the terms whose keys have the given values.

@@ -98,11 +98,33 @@ def test_levels_without_overlap_are_refused(world) -> None:
     assert "could have had any of the levels" in answer.why
 
 
-def test_bad_events_beyond_what_each_level_saw_bound_the_answer() -> None:
-    windows, _ = serving_world(3)
+def test_bad_events_beyond_what_each_level_saw_bound_and_widen_the_answer() -> None:
+    windows, truth = serving_world(3)
     answer = ask(windows, levels=(4, 8))
     assert answer.verdict == "bounded"
-    assert "71% of the events, or of the bad ones" in next(c.says for c in answer.checks if c.name == "overlap")
+    assert "28% of their bad events lie beyond what some level saw" in next(
+        c.says for c in answer.checks if c.name == "overlap"
+    )
+    row = answer.select(quantity="burn").frame(prob=0.95).row(0, named=True)
+    inner = ask(windows, levels=(4, 8), where="load < 2.5").select(quantity="burn").frame(prob=0.95).row(0, named=True)
+    assert row["low"] <= truth <= row["high"]
+    assert row["sd"] > 1.5 * inner["sd"]
+
+
+def test_effects_of_classes_differ_and_their_bands_hold_together(world) -> None:
+    windows, _ = world
+    answer = ask(windows, levels=(4, 8), by="unit").select(quantity="burn")
+    assert answer.terms["group"].to_list() == ["gpu-0", "gpu-1", "gpu-2", "gpu-3"]
+    alone, all_at_once = answer.frame(prob=0.9), answer.frame(prob=0.9, together=True)
+    assert (all_at_once["high"] - all_at_once["low"] > alone["high"] - alone["low"]).all()
+    low, high = all_at_once["low"].to_numpy(), all_at_once["high"].to_numpy()
+    inside = ((answer.draws >= low) & (answer.draws <= high)).all(axis=1).mean()
+    assert inside == pytest.approx(0.9, abs=0.01)
+
+
+def test_a_class_that_the_treatment_changes_is_refused(world) -> None:
+    with pytest.raises(cr.CausalrelError, match="'batch_size' changes 'queue_s', which cannot be a class"):
+        ask(world[0], levels=(4, 8), by="queue_s")
 
 
 def test_a_setting_that_acts_a_window_late_fails_the_check_of_carry_over(world) -> None:

@@ -217,6 +217,7 @@ def effect(
     by: By = None,
     columns: ColumnMap = None,
     cluster: Cluster = None,
+    per: Annotated[str | None, typer.Option("--per", help="Tell the effect for each value of this column.")] = None,
     where: Where = None,
     seed: Seed = 0,
     form: FormatOf = None,
@@ -225,7 +226,7 @@ def effect(
     """Estimate what setting one variable does to a budget."""
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
-    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, where=where, seed=seed)
+    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, by=per, where=where, seed=seed)
     write_estimate(found, form, output)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.effects.classes import classes_of, together
 from causalrel.effects.designs import MOST_LEVELS, Design, Level, make_design
 from causalrel.effects.soundness import attack, judge
 from causalrel.effects.standards import regress, standardise
@@ -44,6 +45,7 @@ def effect(
     of: str,
     on: str,
     levels: Sequence[Level] | None = None,
+    by: str | None = None,
     where: str | None = None,
     draws: int = 2000,
     seed: int = 0,
@@ -62,6 +64,9 @@ def effect(
         An SLO, or a numeric outcome.
     levels : sequence, optional
         Two or more levels, the first the baseline; the two most frequent where not given.
+    by : str, optional
+        A column of few values that the treatment does not change, such as ``unit`` or a workload class: the effect is
+        told for each value, in a key ``group``; ``frame(together=True)`` gives bands that hold for all at once.
     where : str, optional
         Predicate on the windows' columns; only windows that meet it are used and spoken of.
     draws : int
@@ -91,43 +96,62 @@ def effect(
     >>> answer.select(quantity="burn").chance(above=0) > 0.95
     True
     """
-    from causalrel.bridges import dowhy
-
     variable = _settable(windows, graph, of, on)
-    chosen = _levels(windows, variable, levels)
+    asked = _Asked(graph=graph, of=of, on=on, levels=_levels(windows, variable, levels), draws=draws, seed=seed)
     narrowed, checks = _where(windows, where)
-    found = dowhy.identify(graph, of=of, on=on)
     told: dict[str, Any] = {
-        "question": _sentence(of, on, chosen, where),
+        "question": _sentence(of, on, asked.levels, where),
         "assumptions": _assumptions(graph, of, on),
         "origin": windows.origin(seed, graph.fingerprint()),
     }
-    method = _METHOD.format(link="logistic", noise="noise as the windows tell")
+    if by is None:
+        return _answer(narrowed, asked, checks, told)
+    told["question"] = told["question"].removesuffix("?") + f", for each {by}?"
+    classes = classes_of(narrowed, graph, of, by)
+    return together(by, {name: _answer(part, asked, checks, told) for name, part in classes.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A question, its levels chosen."""
+
+    graph: Graph
+    of: str
+    on: str
+    levels: tuple[Level, ...]
+    draws: int
+    seed: int
+
+
+def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str, Any]) -> Estimate:
+    from causalrel.bridges import dowhy
+
+    graph, of, on, levels = asked.graph, asked.of, asked.on, asked.levels
+    found = dowhy.identify(graph, of=of, on=on)
     fixed = adjustment(graph, of, on, found.adjustment or ())
-    failed = _identified(graph, found, of, on) or _unseen(narrowed, variable, chosen, [of, *fixed, on])
+    variable = windows.variable(of)
+    failed = _identified(graph, found, of, on) or _unseen(windows, variable, levels, [of, *fixed, on])
+    method = _METHOD.format(link="logistic", noise="noise as the windows tell")
     if failed is not None:
         return refusal(method=method, checks=[*checks, failed], **told)
     says = f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}"
-    checks.append(Check(name="identification", passed=True, says=says))
-    data = make_design(narrowed, variable, on, fixed, chosen, _assigned_by(graph, of, fixed))
-    verdict, support_checks = judge(data, chosen)
-    checks += support_checks
-    if (bounds := narrowed.bounds(on)) is not None:
+    data = make_design(windows, variable, on, fixed, levels, _assigned_by(graph, of, fixed))
+    verdict, said = judge(data, levels)
+    checks = [*checks, Check(name="identification", passed=True, says=says), *said]
+    if (bounds := windows.bounds(on)) is not None:
         checks.append(bounds)
         verdict = "refused" if verdict == "refused" else "bounded"
     if verdict == "refused":
         return refusal(method=method, checks=checks, **told)
-    shares, said = _drive(data, found, of, on, chosen, draws, seed)
-    checks += said
-    verdict = verdict if all(check.passed for check in said) else "bounded"
+    shares, attacked = _drive(data, found, asked)
     link = "logistic" if data.total is not None else "linear"
     noise = _NOISE.format(block=data.block) if data.smooth else _GROUPS
     return Estimate(
         **told,
-        **_in_budget_units(narrowed, of, on, chosen, shares),
+        **_in_budget_units(windows, of, on, levels, shares),
         method=_METHOD.format(link=link, noise=noise),
-        checks=tuple(checks),
-        verdict=verdict,
+        checks=(*checks, *attacked),
+        verdict=verdict if all(check.passed for check in attacked) else "bounded",
     )
 
 
@@ -231,12 +255,11 @@ def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], nam
     return Check(name="levels seen", passed=False, says=says) if says else None
 
 
-def _drive(
-    data: Design, found: Any, of: str, on: str, levels: tuple[Level, ...], draws: int, seed: int
-) -> tuple[dict[Level, NDArray[np.float64]], list[Check]]:
+def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray[np.float64]], list[Check]]:
     """Let DoWhy drive one contrast after another; keep the mean outcome at each level, joint over levels."""
     from causalrel.bridges import dowhy
 
+    of, on, levels = asked.of, asked.on, asked.levels
     shares: dict[Level, NDArray[np.float64]] = {}
     outcome = data.bad if data.total is None else data.bad / data.total
     columns = {name: data.columns[name] for name in found.inner if name in data.columns and name != on}
@@ -250,7 +273,7 @@ def _drive(
             if not fitted:
                 fitted.append(regress(data, rows))
             at = [level if data.code is None else str(levels.index(level)) for level in contrast]
-            shares.update(zip(contrast, standardise(data, rows, fitted[0], at, draws, seed), strict=True))
+            shares.update(zip(contrast, standardise(data, rows, fitted[0], at, asked.draws, asked.seed), strict=True))
             return shares[contrast[1]] - shares[contrast[0]]
 
         return draw

@@ -155,7 +155,7 @@ def make_design(
         block=0,
         by_unit=by_unit,
         assignments=_assignments(values, columns["step"], unit, by_unit=by_unit),
-        supported=supported(code, terms, columns, np.ones(len(values)) if total is None else bad, assigned_by),
+        supported=supported(code, terms, columns, len(values)),
         unit_effects=bool(terms) and not by_unit and 1 < len(units) <= 30,
         crossed=rarer >= _FEWEST_A_TERM * 2 * (len(terms) + 1),
         smooth=enough and not by_unit,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it.
 _FEWEST_BEYOND = 5
 
-#: Share of events, bad or all, that must lie where every level was seen for the answer to speak of the rest too.
+#: Share of events, bad or all, that must lie where every level was seen for an answer that is not bounded.
 MOST = 0.8
 
 
@@ -24,14 +24,12 @@ def supported(
     code: NDArray[np.int64] | None,
     terms: tuple[Term, ...],
     columns: Mapping[str, NDArray[Any]],
-    weight: NDArray[np.float64],
-    assigned_by: Sequence[str],
+    size: int,
 ) -> NDArray[np.bool_]:
     """Mark the rows that could have had any of the levels.
 
     A row must be where every level was seen: in the same categories, with a propensity of each level within
-    [0.02, 0.98] by logistic regression, and, where more than a fifth of the weight lies beyond that, inside the values
-    of what sets the treatment that were seen a few times at each level.
+    [0.02, 0.98] by logistic regression.
 
     Parameters
     ----------
@@ -41,10 +39,8 @@ def supported(
         What is held fixed.
     columns : mapping of str to ndarray, shape (n,)
         Its values.
-    weight : ndarray of float64, shape (n,)
-        Weight of each row: its bad events.
-    assigned_by : sequence of str
-        What sets the treatment.
+    size : int
+        Number of rows.
 
     Returns
     -------
@@ -55,11 +51,10 @@ def supported(
     --------
     >>> load = np.linspace(0.0, 1.0, 200)
     >>> code = np.where(load < 0.5, 0, np.arange(200) // 10 % 2)
-    >>> marked = supported(code, (make_term("load", load, category=False),), {"load": load}, np.ones(200), ["load"])
+    >>> marked = supported(code, (make_term("load", load, category=False),), {"load": load}, 200)
     >>> bool(marked[:60].any()), bool(marked[120:160].all())
     (False, True)
     """
-    size = len(weight)
     marked = np.ones(size, dtype=bool)
     if code is None or not terms:
         return marked
@@ -81,16 +76,59 @@ def supported(
         made = fit_rate(x[rows], (code[rows] == level).astype(float), ones, rows)
         share = expit(x @ made.mean)
         marked &= (share > 0.02) & ((share < 0.98) | (count > 2))
-    common = marked & _seen_at_each(code, [columns[term.name] for term in numbers if term.name in assigned_by])
-    return marked if weight[common].sum() >= MOST * weight[marked].sum() else common
+    return marked
 
 
-def _seen_at_each(code: NDArray[np.int64], held: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Mark rows beyond which, in what is held fixed, every level was seen a few times."""
+def edges(code: NDArray[np.int64], values: NDArray[np.float64], level: int) -> tuple[float, float]:
+    """Return the values beyond which a level was seen in fewer than five windows.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n,)
+        Index of each row's level.
+    values : ndarray of float64, shape (n,)
+        What is held fixed.
+    level : int
+        The level.
+
+    Returns
+    -------
+    low, high : float
+        The edges.
+
+    Examples
+    --------
+    >>> edges(np.repeat([0, 1], 10), np.arange(20.0), 0)
+    (4.0, 5.0)
+    """
+    ordered = np.sort(values[code == level])
+    place = min(_FEWEST_BEYOND, len(ordered))
+    return float(ordered[place - 1]), float(ordered[-place])
+
+
+def seen_at_each(code: NDArray[np.int64], held: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Mark the rows inside the edges of every level.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n,)
+        Index of each row's level.
+    held : sequence of ndarray of float64, shape (n,)
+        What sets the treatment.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        The rows.
+
+    Examples
+    --------
+    >>> seen_at_each(np.tile([0, 1], 10), [np.arange(20.0)]).sum()
+    np.int64(2)
+    """
     marked = np.ones(len(code), dtype=bool)
     for values in held:
-        ordered = [np.sort(values[code == level]) for level in np.unique(code)]
-        reach = [min(_FEWEST_BEYOND, len(one)) for one in ordered]
-        marked &= values >= max(one[k - 1] for one, k in zip(ordered, reach, strict=True))
-        marked &= values <= min(one[-k] for one, k in zip(ordered, reach, strict=True))
+        for level in np.unique(code):
+            low, high = edges(code, values, int(level))
+            marked &= (values >= low) & (values <= high)
     return marked

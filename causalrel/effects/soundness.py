@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel.effects.designs import Design, Level, layout
-from causalrel.effects.overlap import MOST
+from causalrel.effects.overlap import MOST, seen_at_each
 from causalrel.estimates import Check, Verdict
 from causalrel.regressions import time_groups
 
@@ -49,16 +49,8 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     >>> judge(data, (4.0, 8.0))[0]
     'answered'
     """
-    weight = np.ones(len(data.bad)) if data.total is None else data.total
-    share = float(weight[data.supported].sum() / weight.sum())
-    if data.total is not None:
-        share = min(share, float(data.bad[data.supported].sum() / max(data.bad.sum(), 1.0)) if data.bad.any() else 1.0)
-    overlap = Check(
-        name="overlap",
-        passed=share >= MOST,
-        says=f"{100 * share:.0f}% of the events, or of the bad ones, fell in windows that could have had any "
-        "of the levels; the answer speaks of those",
-    )
+    share, told = _overlap(data)
+    overlap = Check(name="overlap", passed=share >= MOST, says=told)
     what = "units" if data.by_unit else "separate changes or starting levels"
     switches = Check(
         name="independent assignments",
@@ -79,6 +71,23 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     if share < 0.2 or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
         verdict = "refused"
     return verdict, checks
+
+
+def _overlap(data: Design) -> tuple[float, str]:
+    """Return the share of events where any level could have been, and what lies beyond what each level saw."""
+    weight = np.ones(len(data.bad)) if data.total is None else data.total
+    share = float(weight[data.supported].sum() / weight.sum())
+    told = f"{100 * share:.0f}% of the events fell in windows that could have had any of the levels"
+    told += "; the answer speaks of those"
+    held = [data.columns[t.name] for t in data.terms if t.name in data.assigned_by and not t.levels]
+    if data.code is None or not held:
+        return share, told
+    bad = (weight if data.total is None else data.bad) * data.supported
+    seen = float(bad[seen_at_each(data.code, held)].sum() / bad.sum()) if bad.any() else 1.0
+    if seen < MOST:
+        what = "events" if data.total is None else "bad events"
+        told += f"; {100 * (1 - seen):.0f}% of their {what} lie beyond what some level saw, where it may stray"
+    return min(share, max(seen, 0.2)), told
 
 
 def attack(data: Design, fitted: Mixed, of: str) -> list[Check]:

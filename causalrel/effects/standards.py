@@ -9,6 +9,7 @@ import numpy as np
 
 from causalrel import errors
 from causalrel.effects.designs import Design, Level, layout, matrix, neighbours, rough
+from causalrel.effects.overlap import edges
 from causalrel.networks import expit
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
 
@@ -137,7 +138,63 @@ def standardise(
     if data.total is not None:
         share = expit(fitted.eta[inside])
         shift = rng.standard_normal(draws) / np.sqrt((data.total[rows[inside]] * share * (1 - share)).sum())
-    return [_mixed(data, rows, fitted, level, drawn[:, follows], shift) for level in levels]
+    made = []
+    for level in levels:
+        unseen = beyond(data, rows, fitted, level)
+        leap = rng.standard_normal((draws, unseen.shape[1]))
+        made.append(_mixed(data, rows, fitted, level, (drawn[:, follows], shift, leap), unseen))
+    return made
+
+
+def beyond(data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level) -> NDArray[np.float64]:
+    """Tell how far the outcome at a level may stray where data never showed it.
+
+    Beyond the edges of what a level saw of what sets the treatment, the predictor's slope at that level is uncertain by as
+    much as the slope that the other levels show there.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows used.
+    fitted : Mixed
+        Their regression.
+    level : level
+        Value of the treatment, as the design's term takes it.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, j)
+        Standard deviation of the predictor in each row, a column an edge.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> from causalrel.effects.designs import make_design
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0), ["load"])
+    >>> rows = np.arange(len(data.bad))
+    >>> beyond(data, rows, regress(data, rows), "0").shape[1]
+    2
+    """
+    made = []
+    if data.code is not None:
+        code, numbers = data.code[rows], [t.name for t in data.terms if t.name in data.assigned_by and not t.levels]
+        for name in numbers:
+            values = data.columns[name][rows]
+            low, high = edges(code, values, int(level))
+            for distance in (np.maximum(low - values, 0.0), np.maximum(values - high, 0.0)):
+                out = distance > 0
+                slope = _slope(distance[out], fitted.eta[out])
+                made.append(np.where(code == int(level), 0.0, slope * distance))
+    return np.column_stack(made) if made else np.zeros((len(rows), 0))
+
+
+def _slope(distance: NDArray[np.float64], eta: NDArray[np.float64]) -> float:
+    centred = distance - distance.mean() if len(distance) else distance
+    power = float(centred @ centred)
+    return abs(float(centred @ eta) / power) if power > 0 else 0.0
 
 
 def _clustered(data: Design, inside: NDArray[np.intp], level: Level, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -156,19 +213,22 @@ def _mixed(
     rows: NDArray[np.intp],
     fitted: Mixed,
     level: Level,
-    drawn: NDArray[np.float64],
-    shift: NDArray[np.float64],
+    drawn: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    unseen: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Mean outcome, each row moved from where it was by what follows the treatment."""
+    weights_drawn, shift, leap = drawn
     if data.total is None:
         mean = sum(part.sum(axis=0) for _, part in _moves(data, rows, level))
         inside = data.supported[rows]
-        return np.asarray(fitted.eta[inside].mean() + drawn @ (mean / inside.sum()), dtype=np.float64)
-    total, weights = np.zeros(len(drawn)), 0.0
+        level_mean = fitted.eta[inside].mean() + weights_drawn @ (mean / inside.sum())
+        return np.asarray(level_mean + leap @ unseen[inside].mean(axis=0), dtype=np.float64)
+    total, weights = np.zeros(len(shift)), 0.0
     for where, part in _moves(data, rows, level):
         wide = _widening(fitted.spread[where])
         weight = data.total[rows[where]]
-        total += weight @ expit((fitted.eta[where, None] + part @ drawn.T + shift) * wide[:, None])
+        eta = fitted.eta[where, None] + part @ weights_drawn.T + shift + unseen[where] @ leap.T
+        total += weight @ expit(eta * wide[:, None])
         weights += weight.sum()
     return np.asarray(total / weights, dtype=np.float64)
 
