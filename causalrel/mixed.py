@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ROUNDS = 12
 _TURNS_OF_NOISE = (0, 1, 3)
 _SETTLED = 0.02
+_LAST_CLIMBS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +302,7 @@ def _told(rows: Rows, setting: NDArray[np.float64], fit: Fit) -> tuple[NDArray[n
 def _mixture(
     rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], beside: NDArray[np.float64]
 ) -> Mixed:
-    setting = best_setting(rows, setting, priors)
+    setting = best_setting(rows, setting, priors, climbs=_LAST_CLIMBS)
     crossed, logdet = rows.counted(setting)
     fit = solve(rows, setting, priors, crossed, logdet)
     whitened = np.column_stack([rows.out[:, :-1], rows.out[:, -1] - rows.out[:, :-1] @ fit.mean])

@@ -23,7 +23,7 @@ _MOST_MEMORY = 0.9995
 _FLAT, _FLAT_ODDS = 1e-6, 2.5**-2
 #: Usual squared change of slope at a hinge, weighed as one hinge, so that no group is shrunk to nothing.
 _USUAL = 0.05
-_TURNS, _CLIMBS = 8, 10
+_TURNS = 8
 _STEP = 0.15
 
 
@@ -221,16 +221,18 @@ def solve(
     >>> round(float(solve(rows, setting, np.zeros(0), *rows.counted(setting)).mean[0]), 2)
     1.5
     """
+    from scipy.linalg import solve_triangular
+
     precision = _precision(rows, priors)
     lower = np.linalg.cholesky(crossed[:-1, :-1] + np.diag(precision))
-    half = np.linalg.solve(lower, crossed[:-1, -1])
+    half = solve_triangular(lower, crossed[:-1, -1], lower=True)
     loss = max(float(crossed[-1, -1] - half @ half), 1e-12)
     log_terms = logdet + 2 * float(np.log(np.diag(lower)).sum()) - float(np.log(precision).sum())
     freedom = len(rows.gap) - int((rows.groups < 0).sum())
     scale = loss / freedom if rows.noise is None else 1.0
     fit = freedom * np.log(scale) if rows.noise is None else loss
     prior = sum(((at - mean) / sd) ** 2 for at, (mean, sd) in zip(setting, PRIORS, strict=False))
-    inverse = np.linalg.inv(lower)
+    inverse = np.asarray(solve_triangular(lower, np.eye(len(lower)), lower=True), dtype=np.float64)
     return Fit(
         score=-0.5 * (log_terms + fit + prior), mean=inverse.T @ half, root=np.sqrt(scale) * inverse.T, scale=scale
     )
@@ -276,7 +278,9 @@ def smoothness(rows: Rows, crossed: NDArray[np.float64], priors: NDArray[np.floa
     return priors
 
 
-def best_setting(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64]) -> NDArray[np.float64]:
+def best_setting(
+    rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], climbs: int = 10
+) -> NDArray[np.float64]:
     """Maximise the score over memory and variances.
 
     Parameters
@@ -287,6 +291,8 @@ def best_setting(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.fl
         Log odds of memory, log variance of the chain, and of rates log variance of independent noise.
     priors : ndarray of float64, shape (g,)
         Prior variance of each group.
+    climbs : int
+        Most steps of the search.
 
     Returns
     -------
@@ -305,7 +311,7 @@ def best_setting(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.fl
         lambda at: -fit_at(rows, at, priors).score,
         setting,
         method="BFGS",
-        options={"gtol": 0.05, "maxiter": _CLIMBS, "eps": 1e-3},
+        options={"gtol": 0.05, "maxiter": climbs, "eps": 1e-3},
     )
     return np.asarray(np.clip(found.x, -12.0, 12.0), dtype=np.float64)
 

@@ -28,9 +28,11 @@ MOST_LEVELS = 12
 #: doi:10.1016/S0895-4356(96)00236-3); with fewer than that in all, nothing but the treatment is fitted.
 _FEWEST_A_TERM = 10
 
-#: Quantiles at which a smooth term bends: many of what sets the treatment, fewer of what only tells noise apart.
+#: Quantiles at which a smooth term bends: many of what sets the treatment, fewer where that is many things and of what
+#: only tells noise apart.
 _BENDS = (0.01, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _FEWER_BENDS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.97)
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,26 +129,29 @@ def make_design(
     >>> data.by_unit, data.total is None
     (False, False)
     """
-    slo = on in {item.name for item in windows.slos}
+    slo = on in (item.name for item in windows.slos)
     columns, code = _at_levels(rows_of(windows, [variable.name, *fixed, on])[0], variable, levels)
     values = columns[variable.name]
     bad, total = (columns[f"{on}.bad"], columns[f"{on}.total"]) if slo else (columns[on], None)
     units, unit = np.unique(columns["unit"], return_inverse=True)
-    within = np.array([len(np.unique(values[unit == i])) > 1 for i in range(len(units))])
-    by_unit = bool(within.mean() < 0.5)
+    by_unit = bool(np.mean([len(np.unique(values[unit == i])) > 1 for i in range(len(units))]) < 0.5)
     rarer = len(values) if total is None else min(bad.sum(), (total - bad).sum())
     enough = bool(rarer >= _FEWEST_A_TERM)
     terms = tuple(
-        _term(name, columns[name], windows, few=name not in assigned_by, smooth=enough and not by_unit)
+        _term(
+            name,
+            columns[name],
+            windows,
+            few=name not in assigned_by or len(assigned_by) > _FEW,
+            smooth=enough and not by_unit,
+        )
         for name in (fixed if enough else ())
         if len(np.unique(columns[name])) > 1
     )
     draft = Design(
         columns=columns,
         code=code,
-        term=make_term(variable.name, values, category=False)
-        if code is None
-        else Term(name="treatment", levels=tuple(str(i) for i in range(len(levels)))),
+        term=_treatment(variable, values, code, levels),
         treat=values if code is None else code.astype(str),
         terms=terms,
         bad=bad,
@@ -177,6 +182,14 @@ def _at_levels(
     keep = np.isin(values, np.array(levels))
     code = np.argmax(values[keep][:, None] == np.array(levels)[None, :], axis=1).astype(np.int64)
     return {name: column[keep] for name, column in columns.items()}, code
+
+
+def _treatment(
+    variable: Variable, values: NDArray[Any], code: NDArray[np.int64] | None, levels: tuple[Level, ...]
+) -> Term:
+    if code is None:
+        return make_term(variable.name, values, category=False)
+    return Term(name="treatment", levels=tuple(str(i) for i in range(len(levels))))
 
 
 def _term(name: str, values: NDArray[Any], windows: Windows, *, few: bool, smooth: bool) -> Term:

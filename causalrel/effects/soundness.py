@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,24 +153,19 @@ def _hidden(data: Design, fitted: Mixed) -> Check | None:
     """Compare a hidden cause with the strongest held fixed (Cinelli and Hazlett 2020, doi:10.1111/rssb.12348)."""
     if data.term.width != 1 or not data.terms:
         return None
-    mean = fitted.weights @ fitted.means
-    response = fitted.whitened[:, :-1] @ mean + fitted.whitened[:, -1]
+    response = fitted.whitened[:, :-1] @ (fitted.weights @ fitted.means) + fitted.whitened[:, -1]
     held = np.flatnonzero(~layout(data)[1])
-    freedom = len(response) - len(held) - 1
-    treat, held_columns = fitted.whitened[:, 1], fitted.whitened[:, held]
-    if freedom < 10:
+    if len(response) - len(held) < 10:
         return None
-    treat_left, response_left = _without(held_columns, treat), _without(held_columns, response)
-    partial = _correlation(treat_left, response_left) ** 2
+    columns = np.column_stack([fitted.whitened[:, held], fitted.whitened[:, 1], response])
+    crossed = columns.T @ columns
+    treat, last = len(held), len(held) + 1
+    partial = 1 - _left(crossed, last, [*range(treat), treat]) / _left(crossed, last, range(treat))
     strongest, most, ties = "", -1.0, (0.0, 0.0)
-    for term, columns in _columns_of(data):
-        rest = np.setdiff1d(held, columns)
-        with_treat = 1 - (treat_left**2).sum() / (_without(fitted.whitened[:, rest], treat) ** 2).sum()
-        with_response = (
-            1
-            - ((_without(np.column_stack([held_columns, treat]), response)) ** 2).sum()
-            / (_without(np.column_stack([fitted.whitened[:, rest], treat]), response) ** 2).sum()
-        )
+    for term, mine in _columns_of(data):
+        rest = np.flatnonzero(~np.isin(held, mine))
+        with_treat = 1 - _left(crossed, treat, range(treat)) / _left(crossed, treat, rest)
+        with_response = 1 - _left(crossed, last, [*range(treat), treat]) / _left(crossed, last, [*rest, treat])
         if with_treat * with_response > most:
             strongest, most, ties = term, with_treat * with_response, (with_treat, with_response)
     taken = _taken(ties, partial)
@@ -227,10 +223,20 @@ def _columns_of(data: Design) -> list[tuple[str, NDArray[np.intp]]]:
 
 def _without(x: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.float64]:
     crossed = x.T @ x
-    ridge = 1e-8 * np.diag(np.diag(crossed) + 1e-300)
-    return np.asarray(column - x @ np.linalg.solve(crossed + ridge, x.T @ column), dtype=np.float64)
+    return np.asarray(column - x @ np.linalg.solve(crossed + _ridge(crossed), x.T @ column), dtype=np.float64)
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float(one @ other) / size if size > 0 else 0.0
+def _left(crossed: NDArray[np.float64], column: int, by: Iterable[int]) -> float:
+    """Return the sum of squares that some columns leave of one, from cross-products."""
+    at = np.array(list(by), dtype=np.intp)
+    inner = crossed[np.ix_(at, at)]
+    return max(
+        float(
+            crossed[column, column] - crossed[column, at] @ np.linalg.solve(inner + _ridge(inner), crossed[at, column])
+        ),
+        1e-12,
+    )
+
+
+def _ridge(crossed: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1e-8 * np.diag(np.diag(crossed) + 1e-300)

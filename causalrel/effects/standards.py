@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from causalrel.mixed import Mixed
 
 #: Rows whose outcome is worked out at once, over all draws.
-_CHUNK = 4096
+_CHUNK = 1024
+_MOST_ODDS = 30.0
 
 
 def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
@@ -149,8 +150,8 @@ def standardise(
 def beyond(data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level) -> NDArray[np.float64]:
     """Tell how far the outcome at a level may stray where data never showed it.
 
-    Beyond the edges of what a level saw of what sets the treatment, the predictor's slope at that level is uncertain by as
-    much as the slope that the other levels show there.
+    Beyond the edges of what a level saw of what sets the treatment, the predictor's slope at that level is uncertain by
+    as much as the slope that the other levels show there.
 
     Parameters
     ----------
@@ -224,11 +225,15 @@ def _mixed(
         level_mean = fitted.eta[inside].mean() + weights_drawn @ (mean / inside.sum())
         return np.asarray(level_mean + leap @ unseen[inside].mean(axis=0), dtype=np.float64)
     total, weights = np.zeros(len(shift)), 0.0
+    drawn_columns = np.hstack([weights_drawn, leap, shift[:, None], np.ones((len(shift), 1))]).T.astype(np.float32)
     for where, part in _moves(data, rows, level):
-        wide = _widening(fitted.spread[where])
+        columns = np.column_stack([part, unseen[where], np.ones(len(where)), fitted.eta[where]])
+        columns *= -_widening(fitted.spread[where])[:, None]
+        odds = columns.astype(np.float32) @ drawn_columns
+        np.exp(np.clip(odds, -_MOST_ODDS, _MOST_ODDS, out=odds), out=odds)
+        odds += 1
         weight = data.total[rows[where]]
-        eta = fitted.eta[where, None] + part @ weights_drawn.T + shift + unseen[where] @ leap.T
-        total += weight @ expit(eta * wide[:, None])
+        total += weight.astype(np.float32) @ np.reciprocal(odds, out=odds)
         weights += weight.sum()
     return np.asarray(total / weights, dtype=np.float64)
 
