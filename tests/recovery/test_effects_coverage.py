@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from telemetry_worlds import telemetry_world
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
@@ -30,6 +31,27 @@ def test_interval_of_90_percent_covers_and_bias_is_small(memory: float) -> None:
     assert 47 <= inside <= 60
     standard_error = np.std(errors) / np.sqrt(WORLDS)
     assert abs(np.mean(errors)) < 0.03 * np.mean(truths) + 3 * standard_error
+
+
+@pytest.mark.parametrize(
+    ("memory", "hold", "shape", "outcome"),
+    [
+        (0.9, "240 min", "linear", "continuous"),
+        (0.98, "60 min", "LLM-like", "continuous"),
+        (0.9, "few switches", "LLM-like", "rare event"),
+        (0.0, "60 min", "linear", "rare event"),
+    ],
+)
+def test_interval_of_95_percent_covers_on_made_telemetry(memory: float, hold: str, shape: str, outcome: str) -> None:
+    """Among 24 worlds a 95 % interval covers 20 or more (below that has a chance of one in a thousand)."""
+    inside = 0
+    for seed in range(24):
+        world = telemetry_world(40_000 + seed, memory=memory, hold=hold, shape=shape, outcome=outcome)
+        answer = cr.effect(world.windows, world.graph, of="batch_size", on=world.on, levels=(4, 8))
+        quantity = "value" if outcome == "continuous" else "bad_share"
+        low, high = np.quantile(answer.select(quantity=quantity).draws[:, 0], [0.025, 0.975])
+        inside += low <= world.truth() <= high
+    assert inside >= 20
 
 
 def test_truth_of_the_shipped_data_is_recovered_where_the_naive_difference_is_not() -> None:
