@@ -14,6 +14,7 @@ import pytest
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
+from causalrel.discovery.columns import columns_of
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,15 @@ def test_what_cannot_be_learnt_from_is_left_out_and_told(columns, said, names) -
         found = cr.discover(frame().with_columns(**columns), resamples=2)
     assert set(found.names) == set(names)
     assert ("b", "c", True) in pairs_of(found)
+
+
+def test_columns_that_differ_in_one_row_are_two() -> None:
+    column = frame()["b"].cast(pl.Float64)
+    for row in (0, 1, column.len() - 1):
+        other = column.set(pl.int_range(column.len(), eager=True) == row, 99.0) * -2 + 1
+        made = columns_of(pl.DataFrame({"d": column, "e": other, "f": -column}), None)
+        assert made.names == ["d", "e"]
+        assert made.notes == ("f has the values of d under other names and was left out",)
 
 
 def test_columns_that_add_up_give_a_graph() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrel.discovery.patterns import directed_of
-from causalrel.discovery.scores import gaussian_scores
+from causalrel.discovery.scores import bent, gaussian_scores
 from causalrel.discovery.search import Facts, best_graph
 from causalrel.discovery.statistics import Blocks, counted, summed
 from causalrel.discovery.tables import table_scores
@@ -179,3 +179,22 @@ def test_resamples_counted_together_score_as_their_rows_do_alone() -> None:
         for kept in (FREE, np.triu(FREE)):
             graphs = [best_graph(f, kept, NONE, np.zeros(4, np.int64), np.arange(4)) for f in (facts, alone)]
             assert graphs[0][1] == pytest.approx(graphs[1][1], rel=1e-12)
+
+
+def test_scores_of_many_rows_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    normal = rng.normal(size=(3, 40_000)) + rng.normal(size=40_000)
+    columns = [np.exp(normal[0]), np.round(normal[1], 0), (normal[2] > 1.0).astype(float)]
+    blocks = Blocks(cell=np.arange(40_000) % 7, count=7, run=1)
+    whole = summed(columns, blocks)
+    monkeypatch.setattr("causalrel.discovery.statistics._RANKED", 2**14)
+    some = summed(columns, blocks)
+    assert 0 < np.abs(whole.products - some.products).sum(axis=0).max() / 40_000 < 0.005
+    np.testing.assert_allclose(some.sums.sum(axis=0), 0.0, atol=1e-8)
+
+
+def test_lines_between_knots() -> None:
+    rng = np.random.default_rng(5)
+    knots, levels = np.sort(rng.normal(size=9)), np.sort(rng.normal(size=9))
+    column, rows = 3 * rng.normal(size=200), rng.permutation(200)
+    np.testing.assert_allclose(bent(column, rows, knots, levels), np.interp(column[rows], knots, levels), atol=1e-12)

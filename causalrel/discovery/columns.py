@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ _MOST_STATES = 20
 _FEW = 12
 _BINS = 4
 _NEAR = 1e-3
+_GLANCED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Columns:
     @property
     def discrete(self) -> bool:
         """Whether every column is a category or a whole number with few values."""
-        return all(len(_values_of(column)) <= _FEW or column.dtype == np.int64 for column in self.values)
+        return all(column.dtype == np.int64 or len(np.unique(column)) <= _FEW for column in self.values)
 
     def codes(self) -> list[NDArray[np.int64]]:
         """Return small codes of every column; a number with many values becomes its quarter.
@@ -109,7 +111,7 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
         notes.append(
             f"{display.plain(', '.join(absent))} of the graph {verbs[0]} not in the data and {verbs[1]} left out"
         )
-    names = _without(names, [n for n in names if frame[n].drop_nulls().n_unique() < 2], "one state only", notes)
+    names = _without(names, [n for n in names if frame[n].min() == frame[n].max()], "one state only", notes)
     whole = frame.drop_nulls(names)
     if whole.height < frame.height:
         notes.append(f"{frame.height - whole.height} of {frame.height} {row}s lack a value and were left out")
@@ -117,14 +119,11 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
         need = f"it needs {_LEAST_ROWS} complete {row}s" + f", and one a column ({len(names)})" * (len(names) > 50)
         raise errors.refused("discovery", f"{need} and there are {whole.height}")
     values = {name: _read(whole[name], notes) for name in names}
-    names = _without(names, [n for n in names if len(_values_of(values[n])) < 2], "one state only", notes)
+    names = _without(names, [n for n in names if values[n].min() == values[n].max()], "one state only", notes)
     labels = [n for n in names if values[n].dtype == np.int64 and whole[n].n_unique() == whole.height]
     names = _without(names, labels, "another state in every row", notes)
-    seen: dict[bytes, str] = {}
-    for name in tuple(names):
-        first = seen.setdefault(_pattern(values[name]), name)
-        if first != name:
-            names = _without(names, [name], f"the values of {display.plain(first)} under other names", notes)
+    for name, first in _repeated({name: values[name] for name in names}).items():
+        names = _without(names, [name], f"the values of {display.plain(first)} under other names", notes)
     if len(names) < 2:
         varied = display.plain(", ".join(names)) or "nothing"
         raise errors.refused("discovery", f"only {varied} varies, and an edge joins two variables that do")
@@ -210,12 +209,22 @@ def _read(series: pl.Series, notes: list[str]) -> NDArray[Any]:
     return words.replace_strict(kept, pl.int_range(len(kept), eager=True), default=len(kept)).cast(pl.Int64).to_numpy()
 
 
-def _values_of(column: NDArray[Any]) -> NDArray[Any]:
-    return np.unique(column)
+def _repeated(values: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Return columns that say what an earlier one says, and that one; they are compared whole where a glance agrees."""
+    glances = {name: _pattern(column[:: -(-len(column) // _GLANCED)]) for name, column in values.items()}
+    shared = Counter(glances.values())
+    seen: dict[bytes, str] = {}
+    firsts = {
+        name: seen.setdefault(glances[name] if shared[glances[name]] == 1 else _pattern(column), name)
+        for name, column in values.items()
+    }
+    return {name: first for name, first in firsts.items() if first != name}
 
 
 def _pattern(column: NDArray[Any]) -> bytes:
     """Return what stays the same when states are renamed, or numbers are shifted, scaled or turned."""
+    if column.min() == column.max():
+        return b""
     if column.dtype == np.int64:
         _, first, codes = np.unique(column, return_index=True, return_inverse=True)
         return bytes(np.argsort(np.argsort(first))[codes].astype(np.int32))
