@@ -12,6 +12,7 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.discovery.columns import Columns, columns_of
+from causalrel.discovery.lags import lagged, with_past
 from causalrel.graphs import Edge, Graph
 from causalrel.graphs.surgery import checked
 from causalrel.windows import Windows
@@ -33,6 +34,7 @@ def discover(
     graph: Graph | None = None,
     *,
     tiers: Sequence[Sequence[str]] | None = None,
+    lags: int = 0,
     resamples: int = 200,
     method: Method = "auto",
     seed: int = 0,
@@ -43,23 +45,35 @@ def discover(
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
     resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). An
     edge is kept if the data hold it and at least half of the resamples join the two. The share is raw: it orders edges,
-    it is not a probability. Counted events are effects, never causes. What is left out or merged is told by a warning.
+    it is not a probability. Within one window counted events are effects, never causes. Windows remember, so BIC
+    charges each edge as often as the product of its two variables repeats itself (Bartlett 1935,
+    doi:10.2307/2342284). What is left out or merged is told by a warning.
+
+    With ``lags`` the rows before stand beside each row and are given: edges lead from them, never among or into them.
+    Roles, tiers and the rule about counted events order what happens within one window; from an earlier one any
+    variable may cause any, itself too, except where the graph forbids the pair, since that is how an autoscaler answers
+    an SLO. A row is used where all rows before it are there, in its unit and without a gap; a warning says how many.
 
     Parameters
     ----------
     data : Windows, polars.DataFrame or polars.LazyFrame
-        The data; the share of bad events stands for an SLO, and rows that lack a value are left out.
+        The data; the share of bad events stands for an SLO, and rows that lack a value are left out. The rows of a
+        frame have no time, but where lags are asked for they are one series, in their order.
     graph : Graph, optional
         What is believed: its variables are searched, its forbidden edges kept out, its edges kept with their ``why``
-        and given the support that resamples lend them when searched without them.
+        and given the support that resamples lend them when searched without them; edges beyond ``lags`` stay as given.
     tiers : sequence of sequences of str, optional
-        Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
+        Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier within a
+        window.
+    lags : int
+        Rows before that may cause a row; 0 searches one window only.
     resamples : int
         Resamples; 0 keeps what the data hold and gives no support.
     method : {"auto", "discrete", "gaussian", "pgmpy"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
-        climbing on the codes. ``auto`` takes tables where every column has few values, else the Gaussian.
+        climbing on the codes, which takes rows for independent. ``auto`` takes tables where all columns have few values,
+        else the Gaussian.
     seed : int
         Seed of the resamples.
 
@@ -71,7 +85,7 @@ def discover(
     Raises
     ------
     CausalrelError
-        When fewer than two columns vary, rows are too few, or tiers and graph contradict each other.
+        When fewer than two columns vary, rows are too few, lags too many, or tiers and graph contradict each other.
 
     Examples
     --------
@@ -83,14 +97,21 @@ def discover(
     """
     if resamples < 0:
         raise errors.bad_question(f"discover: {resamples} resamples give no support", "ask for 20 or more")
+    if lags < 0:
+        raise errors.bad_question(f"discover: {lags} lags are before no row", "ask for 0 or more")
     if method not in _METHODS:
         raise errors.unknown_name(str(method), "method of discovery", _METHODS)
     if graph is not None:
         checked(graph, graph.name)
-    columns = columns_of(data, graph)
+    columns = columns_of(data, graph, series=lags > 0)
+    if lags:
+        columns = lagged(columns, lags)
     for note in columns.notes:
         warnings.warn(f"discover: {note}", stacklevel=2)
-    found = _found(columns, _known(data, columns, graph, tiers), resamples, method, seed)
+    knowledge = _known(data, columns, graph, tiers)
+    if lags:
+        knowledge = with_past(knowledge, columns, graph)
+    found = _found(columns, knowledge, resamples, method, seed)
     return _graph(columns, found, graph, resamples)
 
 
@@ -98,10 +119,10 @@ def _found(columns: Columns, knowledge: Knowledge, resamples: int, method: Metho
     from causalrel.discovery.statistics import blocks_of, counted, summed
     from causalrel.discovery.support import searched, supported
 
-    blocks = blocks_of(columns, seed)
     if method == "gaussian" or (method == "auto" and not columns.discrete):
-        return supported(summed(columns.values, blocks), knowledge, resamples=resamples, seed=seed)
-    counts = counted(columns.codes(), None if columns.step is None else blocks)
+        return supported(summed(columns.values, blocks_of(columns, seed)), knowledge, resamples=resamples, seed=seed)
+    codes = columns.codes()
+    counts = counted(codes, None if columns.step is None else blocks_of(columns, seed, codes))
     search, workers = (_climbed, 1) if method == "pgmpy" else (searched, None)
     return supported(counts, knowledge, resamples=resamples, seed=seed, search=search, workers=workers)
 
@@ -152,7 +173,7 @@ def _known(
     allowed = (order[:, None] <= order) & ~np.eye(len(names), dtype=bool)
     required = np.zeros_like(allowed)
     at = {name: i for i, name in enumerate(names)}
-    for edge in _stated(graph, names):
+    for edge in _stated(graph, columns, within=0):
         if not allowed[at[edge.cause], at[edge.effect]]:
             raise errors.bad_question(
                 f"discover: edge {edge.cause} -> {edge.effect} of the graph goes against the tiers",
@@ -190,29 +211,27 @@ def _given(
     return np.array([place[name] for name in names], dtype=np.int64)
 
 
-def _stated(graph: Graph | None, names: Sequence[str]) -> list[Edge]:
-    known = set(names)
-    return [e for e in (graph.edges if graph else ()) if e.lag == 0 and {e.cause, e.effect} <= known]
+def _stated(graph: Graph | None, columns: Columns, within: int) -> list[Edge]:
+    known = set(columns.names)
+    return [e for e in (graph.edges if graph else ()) if e.lag <= within and {e.cause, e.effect} <= known]
 
 
 def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) -> Graph:
     names, drawn = columns.names, "resamples" if columns.step is None else "block resamples"
-    at = {name: i for i, name in enumerate(names)}
-    stated = _stated(graph, names)
-    made = [
-        replace(e, support=round(float(found.joined[at[e.cause], at[e.effect]]), 6) if resamples else None)
-        for e in stated
-    ]
-    taken = {(at[e.cause], at[e.effect]) for e in stated}
+    nodes, at = columns.nodes, {node: i for i, node in enumerate(columns.nodes)}
+    stated = [((at[e.cause, e.lag], at[e.effect, 0]), e) for e in _stated(graph, columns, columns.lags)]
+    made = [replace(e, support=round(float(found.joined[pair]), 6) if resamples else None) for pair, e in stated]
+    taken = {pair for pair, _ in stated}
     fresh = [(int(a), int(b)) for a, b in np.argwhere(found.graph) if (int(a), int(b)) not in taken]
     fresh = [pair for pair in fresh if not resamples or found.joined[pair] >= _KEEP]
     for a, b in sorted(fresh, key=lambda pair: (-found.joined[pair], pair)):
-        said = (
-            f"joined in {found.joined[a, b]:.0%} of {resamples} {drawn}, in this direction in {found.support[a, b]:.0%}"
-        )
+        cause, lag = nodes[a]
+        said = f"joined{' at this lag' * (lag > 0)} in {found.joined[a, b]:.0%} of {resamples} {drawn}"
+        said += f", in this direction in {found.support[a, b]:.0%}" * (lag == 0)
         edge = Edge(
-            cause=names[a],
+            cause=cause,
             effect=names[b],
+            lag=lag,
             support=round(float(found.joined[a, b]), 6) if resamples else None,
             oriented=bool(found.directed[a, b]),
             why=said if resamples else "found in the data",
@@ -221,13 +240,13 @@ def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) 
         made.append(edge)
     known = set(names)
     base = graph or Graph(variables=(), edges=(), name="discovered")
-    later = [e for e in base.edges if e.lag and {e.cause, e.effect} <= known]
+    later = [e for e in base.edges if e.lag > columns.lags and {e.cause, e.effect} <= known]
     hidden = [replace(u, affects=tuple(a for a in u.affects if a in known)) for u in base.unmeasured]
     order = [name for name in base.names if name in known] or _listed(columns)
     return checked(
         replace(
             base,
-            variables=tuple(columns.variables[at[name]] for name in order),
+            variables=tuple(columns.variables[at[name, 0]] for name in order),
             edges=(*made, *later),
             forbidden=tuple(pair for pair in base.forbidden if set(pair) <= known),
             unmeasured=tuple(u for u in hidden if len(u.affects) > 1),

@@ -47,13 +47,16 @@ def table_scores(
     codes: NDArray[np.int16],
     weights: NDArray[np.int64],
     cards: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    times: NDArray[np.float64],
     scale: float,
     out: NDArray[np.float64],
 ) -> None:
     """Score one discrete variable for a parent set with each of some variables added; -1 adds none.
 
     BIC (Schwarz 1978, doi:10.1214/aos/1176344136) with ``scale`` times its penalty. A family whose penalty exceeds all
-    that any parent can gain scores minus infinity and is not counted.
+    that any parent can gain scores minus infinity and is not counted. Each interaction of variables that remember is
+    charged as often as its product remembers, so that graphs of the same independences still score alike.
 
     Parameters
     ----------
@@ -69,6 +72,10 @@ def table_scores(
         How often each row is there.
     cards : ndarray of int64, shape (p,)
         States of each variable.
+    shares : ndarray of float64, shape (p, m)
+        Autocorrelations of each variable.
+    times : ndarray of float64, shape (m,)
+        How often each of them counts.
     scale : float
         Penalty factor.
     out : ndarray of float64, shape (m,)
@@ -97,7 +104,28 @@ def table_scores(
             more = codes[other]
             for row in range(size):
                 counts[base[row] + span * more[row]] += weights[row]
-        out[place] = _bic(counts, states, total, scale)
+        out[place] = _bic(counts, states, total, scale * _charged(node, parents, other, cards, shares, times))
+
+
+@compiled
+def _charged(
+    node: int,
+    parents: NDArray[np.int64],
+    other: int,
+    cards: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> float:
+    """Return how much dearer a family is than on rows that are independent."""
+    made = 0.0
+    for apart in range(times.size):
+        part = times[apart] * shares[node, apart]
+        for parent in parents:
+            part *= (1 + (cards[parent] - 1) * shares[parent, apart]) / cards[parent]
+        if other >= 0:
+            part *= (1 + (cards[other] - 1) * shares[other, apart]) / cards[other]
+        made += part
+    return made
 
 
 @compiled
@@ -107,6 +135,7 @@ def gaussian_scores(
     added: NDArray[np.int64],
     correlation: NDArray[np.float64],
     starts: NDArray[np.int64],
+    inflation: NDArray[np.float64],
     total: float,
     scale: float,
     out: NDArray[np.float64],
@@ -114,7 +143,7 @@ def gaussian_scores(
     """Score one variable of a degenerate Gaussian for a parent set with each of some variables added; -1 adds none.
 
     Each category but one is an indicator column; the score is BIC of the joint Gaussian of the family less that of the
-    parents (Andrews, Ramsey and Cooper 2019, PMLR 104:4-21).
+    parents (Andrews, Ramsey and Cooper 2019, PMLR 104:4-21). Each pair is charged as often as rows must remember it.
 
     Parameters
     ----------
@@ -124,6 +153,8 @@ def gaussian_scores(
         Correlations of the columns.
     starts : ndarray of int64, shape (p + 1,)
         First column of each variable.
+    inflation : ndarray of float64, shape (p, p)
+        How many rows tell as much of two variables as one that remembers nothing.
     total : float
         Rows.
     scale : float
@@ -137,16 +168,18 @@ def gaussian_scores(
         if other >= 0:
             most = max(most, held + starts[node + 1] - starts[node] + starts[other + 1] - starts[other])
     root, columns = np.zeros((most, most)), np.empty(most, np.int64)
-    held = 0
+    held, charged = 0, 0.0
     for parent in parents:
         held, _ = _extended(root, columns, held, starts[parent], starts[parent + 1], correlation)
+        charged += inflation[node, parent] * (starts[parent + 1] - starts[parent])
     own = starts[node + 1] - starts[node]
     for place in range(added.size):
-        other, filled = added[place], held
+        other, filled, more = added[place], held, charged
         if other >= 0:
             filled, _ = _extended(root, columns, held, starts[other], starts[other + 1], correlation)
+            more += inflation[node, other] * (starts[other + 1] - starts[other])
         _, gained = _extended(root, columns, filled, starts[node], starts[node + 1], correlation)
-        free = own * filled + own * (own + 1) / 2
+        free = own * more + own * (own + 1) / 2
         out[place] = -0.5 * total * gained - 0.5 * scale * math.log(total) * free
 
 

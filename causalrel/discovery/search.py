@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from causalrel.discovery.autocorrelation import Memory
 from causalrel.discovery.orders import sorted_order, walk
 from causalrel.discovery.scores import compiled, gaussian_scores, table_scores
 
@@ -21,7 +22,7 @@ _CELLS = 1 << 22
 
 
 class Facts(NamedTuple):
-    """What a score reads: distinct rows and how often they are there, or correlations.
+    """What a score reads: distinct rows and how often they are there, or correlations; and how long variables remember.
 
     Examples
     --------
@@ -37,10 +38,18 @@ class Facts(NamedTuple):
     correlation: NDArray[np.float64]
     starts: NDArray[np.int64]
     total: float
+    shares: NDArray[np.float64]
+    times: NDArray[np.float64]
+    inflation: NDArray[np.float64]
 
     @classmethod
     def of_codes(
-        cls, codes: NDArray[np.integer], weights: NDArray[np.integer], cards: NDArray[np.integer], scale: float = 1.0
+        cls,
+        codes: NDArray[np.integer],
+        weights: NDArray[np.integer],
+        cards: NDArray[np.integer],
+        memory: Memory | None = None,
+        scale: float = 1.0,
     ) -> Facts:
         """Take distinct rows of codes, one line a variable, how often each is there, and the states of each."""
         return cls(
@@ -52,11 +61,17 @@ class Facts(NamedTuple):
             np.zeros((1, 1)),
             np.zeros(1, np.int64),
             float(weights.sum()),
+            *_remembered(memory or Memory.none(len(cards))),
         )
 
     @classmethod
     def of_products(
-        cls, correlation: NDArray[np.float64], starts: NDArray[np.integer], total: float, scale: float = 1.0
+        cls,
+        correlation: NDArray[np.float64],
+        starts: NDArray[np.integer],
+        total: float,
+        memory: Memory | None = None,
+        scale: float = 1.0,
     ) -> Facts:
         """Take the correlations of columns and the first column of each variable."""
         return cls(
@@ -68,7 +83,12 @@ class Facts(NamedTuple):
             np.ascontiguousarray(correlation),
             np.ascontiguousarray(starts, dtype=np.int64),
             float(total),
+            *_remembered(memory or Memory.none(len(starts) - 1)),
         )
+
+
+def _remembered(memory: Memory) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    return np.ascontiguousarray(memory.shares), np.ascontiguousarray(memory.times), memory.inflation
 
 
 class _Table(NamedTuple):
@@ -189,9 +209,13 @@ def _scored(
 ) -> None:
     parents = np.flatnonzero(inside)
     if facts.gaussian:
-        gaussian_scores(node, parents, added, facts.correlation, facts.starts, facts.total, facts.scale, out)
+        gaussian_scores(
+            node, parents, added, facts.correlation, facts.starts, facts.inflation, facts.total, facts.scale, out
+        )
     else:
-        table_scores(node, parents, added, facts.codes, facts.weights, facts.cards, facts.scale, out)
+        table_scores(
+            node, parents, added, facts.codes, facts.weights, facts.cards, facts.shares, facts.times, facts.scale, out
+        )
 
 
 @compiled

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from causalrel.dependences import residuals
+from causalrel.discovery.autocorrelation import Memory, memory_of
 from causalrel.discovery.columns import Columns
 from causalrel.regressions import time_groups
 
@@ -37,6 +39,8 @@ class Blocks:
         Cells.
     run : int
         Cells a block.
+    memory : Memory or None
+        How long the columns remember; None where rows have no time.
 
     Examples
     --------
@@ -48,6 +52,7 @@ class Blocks:
     cell: NDArray[np.int64]
     count: int
     run: int
+    memory: Memory | None = None
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw how often each cell is in a resample.
@@ -118,7 +123,8 @@ class Counts:
             times = times * self.blocks.drawn(rng)[self.cell]
         weights = np.bincount(self.row, weights=times, minlength=self.codes.shape[1]).astype(np.int64)
         there = weights > 0
-        return Facts.of_codes(self.codes[:, there], weights[there], self.cards)
+        memory = None if self.blocks is None else self.blocks.memory
+        return Facts.of_codes(self.codes[:, there], weights[there], self.cards, memory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,11 +182,13 @@ class Products:
         scale = np.sqrt(np.maximum(np.diag(spread), 1e-12))
         correlation = spread / np.outer(scale, scale)
         np.fill_diagonal(correlation, 1.0)
-        return Facts.of_products(correlation, self.starts, total)
+        return Facts.of_products(correlation, self.starts, total, self.blocks.memory)
 
 
-def blocks_of(columns: Columns, seed: int) -> Blocks:
+def blocks_of(columns: Columns, seed: int, values: Sequence[NDArray[Any]] | None = None) -> Blocks:
     """Return the cells of time of some rows; random shares of the rows where they have no time.
+
+    Cells are as long as what the past leaves of the columns remembers, which is all of them without lags.
 
     Parameters
     ----------
@@ -188,6 +196,8 @@ def blocks_of(columns: Columns, seed: int) -> Blocks:
         The rows.
     seed : int
         Seed of the random shares.
+    values : sequence of ndarray, shape (n,), optional
+        What is counted or summed, where not the columns: their codes.
 
     Returns
     -------
@@ -202,16 +212,21 @@ def blocks_of(columns: Columns, seed: int) -> Blocks:
     >>> blocks_of(rows, 0).count
     200
     """
-    if columns.step is None:
+    if columns.step is None or columns.unit is None:
         rows = len(columns.values[0])
         count = min(rows, _CELLS)
         return Blocks(cell=np.random.default_rng([seed, 3]).permutation(rows) % count, count=count, run=1)
-    centred = [column - column.mean() for column in columns.values]
-    length = max(time_groups(columns.step, column)[1] for column in centred)
+    parts = [_columns(column) for column in values or columns.values]
+    parts = [part - part.mean(axis=0) for part in parts]
+    now, past = parts[: len(columns.names)], parts[len(columns.names) :]
+    if past:
+        now = [residuals(part, np.hstack(past)) for part in now]
+    memory = memory_of([*now, *past], columns.step, columns.unit)
+    length = max(time_groups(columns.step, column)[1] for part in now for column in part.T)
     step = columns.step - columns.step.min()
     width = max(-(-length // _CELLS_A_BLOCK), -(-(int(step.max()) + 1) // _CELLS))
     cell = np.unique(step // width, return_inverse=True)[1].astype(np.int64)
-    return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width))
+    return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width), memory=memory)
 
 
 def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks | None) -> Counts:
