@@ -72,8 +72,8 @@ def discover(
     method : {"auto", "discrete", "gaussian", "pgmpy"}
         Score: of tables of codes, numbers cut into quarters; of a Gaussian in which categories are indicators (Andrews,
         Ramsey and Cooper 2019, PMLR 104:4-21), whose cost after the pass does not depend on rows; of pgmpy's hill
-        climbing on the codes, which takes rows for independent. ``auto`` takes tables where all columns have few values,
-        else the Gaussian.
+        climbing on the codes, with rows taken for independent. ``auto`` takes tables where all columns have few
+        values, else the Gaussian.
     seed : int
         Seed of the resamples.
 
@@ -116,15 +116,19 @@ def discover(
 
 
 def _found(columns: Columns, knowledge: Knowledge, resamples: int, method: Method, seed: int) -> Found:
-    from causalrel.discovery.statistics import blocks_of, counted, summed
-    from causalrel.discovery.support import searched, supported
+    from causalrel.discovery.statistics import blocks_of, counted, parts_of, summed
+    from causalrel.discovery.support import settled, supported
 
-    if method == "gaussian" or (method == "auto" and not columns.discrete):
-        return supported(summed(columns.values, blocks_of(columns, seed)), knowledge, resamples=resamples, seed=seed)
-    codes = columns.codes()
-    counts = counted(codes, None if columns.step is None else blocks_of(columns, seed, codes))
-    search, workers = (_climbed, 1) if method == "pgmpy" else (searched, None)
-    return supported(counts, knowledge, resamples=resamples, seed=seed, search=search, workers=workers)
+    numbers = method == "gaussian" or (method == "auto" and not columns.discrete)
+    values = columns.values if numbers else columns.codes()
+    parts = None if columns.step is None else parts_of(values)
+    blocks = blocks_of(columns, seed, parts)
+    made = summed(values, blocks) if numbers else counted(values, None if parts is None else blocks)
+    if method == "pgmpy":
+        return supported(made, knowledge, resamples=resamples, seed=seed, search=_climbed, workers=1)
+    if parts is not None and not columns.lags:
+        made = settled(made, knowledge, parts, columns)
+    return supported(made, knowledge, resamples=resamples, seed=seed)
 
 
 def _climbed(facts: Facts, knowledge: Knowledge, patience: int) -> NDArray[np.bool_]:  # noqa: ARG001

@@ -118,9 +118,11 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None,
     frame = frame.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     names = sorted(v.name for v in variables)
     names = _without(names, [n for n in names if frame[n].drop_nulls().n_unique() < 2], "one state only", notes)
-    here = frame.select(pl.all_horizontal(pl.col(names).is_not_null()) if names else pl.lit(value=True)).to_series()
+    here = np.ones(frame.height, dtype=bool)
+    for name in names:
+        here &= frame[name].is_not_null().to_numpy()
     whole = frame.filter(here)
-    step, unit = (None if times is None else times[here.to_numpy()] for times in _times(data, frame.height, series))
+    step, unit = (None if times is None else times[here] for times in _times(data, frame.height, series))
     if whole.height < frame.height:
         notes.append(f"{frame.height - whole.height} of {frame.height} {row}s lack a value and were left out")
     if whole.height < max(_LEAST_ROWS, len(names)):

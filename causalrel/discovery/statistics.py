@@ -185,7 +185,7 @@ class Products:
         return Facts.of_products(correlation, self.starts, total, self.blocks.memory)
 
 
-def blocks_of(columns: Columns, seed: int, values: Sequence[NDArray[Any]] | None = None) -> Blocks:
+def blocks_of(columns: Columns, seed: int, parts: Sequence[NDArray[np.float64]] | None = None) -> Blocks:
     """Return the cells of time of some rows; random shares of the rows where they have no time.
 
     Cells are as long as what the past leaves of the columns remembers, which is all of them without lags.
@@ -196,8 +196,8 @@ def blocks_of(columns: Columns, seed: int, values: Sequence[NDArray[Any]] | None
         The rows.
     seed : int
         Seed of the random shares.
-    values : sequence of ndarray, shape (n,), optional
-        What is counted or summed, where not the columns: their codes.
+    parts : sequence of ndarray of float64, shape (n, d), optional
+        The columns as they are summed or counted; as they are summed where not given.
 
     Returns
     -------
@@ -216,8 +216,7 @@ def blocks_of(columns: Columns, seed: int, values: Sequence[NDArray[Any]] | None
         rows = len(columns.values[0])
         count = min(rows, _CELLS)
         return Blocks(cell=np.random.default_rng([seed, 3]).permutation(rows) % count, count=count, run=1)
-    parts = [_columns(column) for column in values or columns.values]
-    parts = [part - part.mean(axis=0) for part in parts]
+    parts = parts or parts_of(columns.values)
     now, past = parts[: len(columns.names)], parts[len(columns.names) :]
     if past:
         now = [residuals(part, np.hstack(past)) for part in now]
@@ -288,9 +287,8 @@ def summed(values: Sequence[NDArray[Any]], blocks: Blocks) -> Products:
     >>> made.products.shape
     (2, 2, 2)
     """
-    parts = [_columns(column) for column in values]
+    parts = parts_of(values)
     table = np.hstack(parts)
-    table -= table.mean(axis=0)
     table /= np.maximum(table.std(axis=0), 1e-300)
     order = np.argsort(blocks.cell, kind="stable")
     bounds = np.searchsorted(blocks.cell[order], np.arange(blocks.count + 1))
@@ -302,6 +300,27 @@ def summed(values: Sequence[NDArray[Any]], blocks: Blocks) -> Products:
         starts=np.cumsum([0, *(part.shape[1] for part in parts)]),
         blocks=blocks,
     )
+
+
+def parts_of(values: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    """Return the normal scores of numbers, and indicators of the states of categories but the commonest, centred.
+
+    Parameters
+    ----------
+    values : sequence of ndarray, shape (n,)
+        Numbers (float64), or codes of a category (int64).
+
+    Returns
+    -------
+    list of ndarray of float64, shape (n, d)
+        Columns of each variable.
+
+    Examples
+    --------
+    >>> parts_of([np.array([0, 0, 1])])[0].round(2).ravel().tolist()
+    [-0.33, -0.33, 0.67]
+    """
+    return [part - part.mean(axis=0) for part in map(_columns, values)]
 
 
 def _columns(column: NDArray[Any]) -> NDArray[np.float64]:
