@@ -227,7 +227,8 @@ def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) 
     made = [replace(e, support=round(float(found.joined[pair]), 6) if resamples else None) for pair, e in stated]
     taken = {pair for pair, _ in stated}
     fresh = [(int(a), int(b)) for a, b in np.argwhere(found.graph) if (int(a), int(b)) not in taken]
-    fresh = [pair for pair in fresh if not resamples or found.joined[pair] >= _KEEP]
+    held = _any_lag(found, columns)
+    fresh = [pair for pair in fresh if not resamples or held[pair] >= _KEEP]
     for a, b in sorted(fresh, key=lambda pair: (-found.joined[pair], pair)):
         cause, lag = nodes[a]
         said = f"joined{' at this lag' * (lag > 0)} in {found.joined[a, b]:.0%} of {resamples} {drawn}"
@@ -257,6 +258,15 @@ def _graph(columns: Columns, found: Found, graph: Graph | None, resamples: int) 
         ),
         base.name,
     )
+
+
+def _any_lag(found: Found, columns: Columns) -> NDArray[np.float64]:
+    """Return how often an edge is there at its lag, or at one at which the data have no edge of that cause."""
+    count = len(columns.names)
+    lags = columns.lags + 1
+    graph = (found.graph[:, :count] | found.graph.T[:, :count]).reshape(lags, count, count)
+    joined = found.joined[:, :count].reshape(lags, count, count)
+    return (joined + np.where(graph, 0.0, joined).sum(axis=0)).reshape(lags * count, count)
 
 
 def _listed(columns: Columns) -> list[str]:
