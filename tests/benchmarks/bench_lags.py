@@ -2,13 +2,13 @@
 
 Run: python tests/benchmarks/bench_lags.py [--seeds 101 102 ...] [--worlds linear discrete] [--peers pyagrum]
 
-A world has nine variables whose autocorrelation is 0.9 in the median, one to two causes of other variables each, at lags
-1 and 2 and some at lag 0, and 1,000 windows. An edge counts where cause, effect and lag are right; at lag 0 in either
-direction. Precision, recall and F1 are of all seeds together, without the edges of variables from their own past and
-with them. Peers are those installed, with their defaults. pyAgrum's learner of dynamic networks searches no lags, so its
-greedy hill climbing gets the columns, numbers cut into quarters, and the order of time; causal-learn's PC gets the
-columns and the order as background knowledge. A last line tells the edges found without lags among variables that have
-nothing to do with each other.
+A world has nine variables whose autocorrelation is 0.9 in the median, one to two causes of other variables each, at
+lags 1 and 2 and some at lag 0, and 1,000 windows. An edge counts where cause, effect and lag are right; at lag 0 in
+either direction. Precision, recall and F1 are of all seeds together, without the edges of variables from their own
+past and with them. Peers are those installed, with their defaults. pyAgrum's learner of dynamic networks searches no
+lags, so its greedy hill climbing gets the columns, numbers cut into quarters, and the order of time; causal-learn's
+PC gets the columns and the order as background knowledge. A last line tells the edges found without lags among
+variables that have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ def pyagrum_slices(values: Any) -> Edges:
         for b in range(SIZE, table.shape[1]):
             if a != b:
                 learner.addForbiddenArc(str(a), str(b))
-    made = learner.learnBN()
-    names = {node: int(made.variable(node).name()) for node in made.nodes()}
+    made = learner.learnDAG()
+    names = {node: int(learner.nameFromId(node)) for node in made.nodes()}
     return {(names[a] % SIZE, names[b], names[a] // SIZE) for a, b in made.arcs() if names[b] < SIZE}
 
 
