@@ -104,7 +104,7 @@ def test_a_window_that_is_not_there_breaks_the_pair() -> None:
 
 
 def test_roles_and_tiers_bind_one_window_and_feedback_comes_later() -> None:
-    roles = {"a": "config", "b": "engine", "c": "outcome"}
+    roles = {"a": "config", "b": "engine", "c": "engine"}
     found = cr.discover(windows(series(), roles=roles), lags=2, resamples=4)
     assert ("c", "a", 2) in edges(found)
     place = {v.name: v.tier for v in found.variables}
