@@ -44,10 +44,10 @@ def discover(
     Statistics are counted in one pass; the search for the order of variables whose parents have the best BIC reads only
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
     resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). An
-    edge is kept if the data hold it and at least half of the resamples join the two. The share is raw: it orders edges,
-    it is not a probability. Within one window counted events are effects, never causes. Windows remember, so BIC
-    charges each edge as often as the product of its two variables repeats itself (Bartlett 1935,
-    doi:10.2307/2342284). What is left out or merged is told by a warning.
+    edge is kept if the data hold it and at least half of the resamples join the two, at that lag or at one where the
+    data hold none. The share is raw: it orders edges, it is not a probability. Within one window counted events are
+    effects, never causes. Windows remember, so BIC charges each edge as often as the product of its two variables
+    repeats itself (Bartlett 1935, doi:10.2307/2342284). What is left out or merged is told by a warning.
 
     With ``lags`` the rows before stand beside each row and are given: edges lead from them, never among or into them.
     Roles, tiers and the rule about counted events order what happens within one window; from an earlier one any
@@ -266,7 +266,7 @@ def _any_lag(found: Found, columns: Columns) -> NDArray[np.float64]:
     lags = columns.lags + 1
     graph = (found.graph[:, :count] | found.graph.T[:, :count]).reshape(lags, count, count)
     joined = found.joined[:, :count].reshape(lags, count, count)
-    return (joined + np.where(graph, 0.0, joined).sum(axis=0)).reshape(lags * count, count)
+    return np.asarray((joined + np.where(graph, 0.0, joined).sum(axis=0)).reshape(lags * count, count))
 
 
 def _listed(columns: Columns) -> list[str]:

@@ -40,6 +40,11 @@ class Memory(NamedTuple):
         """Rows that tell as much of two variables as one that remembers nothing."""
         return np.asarray((self.shares * self.times) @ self.shares.T)
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """What scores read: the shares, their times, and the inflation."""
+        return np.ascontiguousarray(self.shares), np.ascontiguousarray(self.times), self.inflation
+
     @staticmethod
     def none(size: int) -> Memory:
         """Return the memory of rows that are independent."""

@@ -61,7 +61,7 @@ class Facts(NamedTuple):
             np.zeros((1, 1)),
             np.zeros(1, np.int64),
             float(weights.sum()),
-            *_remembered(memory or Memory.none(len(cards))),
+            *(memory or Memory.none(len(cards))).arrays,
         )
 
     @classmethod
@@ -83,12 +83,8 @@ class Facts(NamedTuple):
             np.ascontiguousarray(correlation),
             np.ascontiguousarray(starts, dtype=np.int64),
             float(total),
-            *_remembered(memory or Memory.none(len(starts) - 1)),
+            *(memory or Memory.none(len(starts) - 1)).arrays,
         )
-
-
-def _remembered(memory: Memory) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    return np.ascontiguousarray(memory.shares), np.ascontiguousarray(memory.times), memory.inflation
 
 
 class _Table(NamedTuple):
