@@ -209,7 +209,7 @@ def residuals(values: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np
 
     Examples
     --------
-    >>> (residuals(np.array([[1.0], [2.0], [3.0]]), np.ones((3, 1))).round(6) + 0.0).ravel().tolist()
+    >>> (residuals(np.array([[1.0], [2.0], [3.0]]), np.ones((3, 1))).round(3) + 0.0).ravel().tolist()
     [-1.0, 0.0, 1.0]
     """
     return np.asarray(values - z @ _solved(z, values), dtype=np.float64)
