@@ -121,7 +121,7 @@ def test_what_the_graph_says_of_lags_is_kept() -> None:
     found = cr.discover(windows(series()), replace(prior, forbidden=(("a", "b"),)), lags=2, resamples=10)
     support = {(e.cause, e.effect, e.lag): e.support for e in found.edges}
     assert not {("a", "b", lag) for lag in range(3)} & support.keys()
-    assert support["c", "a", 2] == 1
+    assert support["c", "a", 2] > 0.95
     assert support["b", "c", 1] is not None
     assert support["b", "c", 1] < 0.5
     assert support["b", "a", 7] is None
