@@ -93,8 +93,8 @@ def weigh(
     (True, True)
     """
     memory = _memory(y, z, step, unit) if whiten else np.zeros(0)
-    rows = _unbroken(step, unit, len(memory))
-    x_left, y_left = (_residuals(_filtered(part, memory, rows), _filtered(z, memory, rows)) for part in (x, y))
+    rows = unbroken(step, unit, len(memory))
+    x_left, y_left = (residuals(_filtered(part, memory, rows), _filtered(z, memory, rows)) for part in (x, y))
     spread_x, spread_y = x_left.std(axis=0), y_left.std(axis=0)
     if (spread_x < 1e-6 * (1e-12 + x.std(axis=0))).any() or (spread_y < 1e-6 * (1e-12 + y.std(axis=0))).any():
         return None
@@ -136,17 +136,17 @@ def _memory(
 ) -> NDArray[np.float64]:
     """Return the autoregression of what is left of ``y``: weights of the last steps, none where there is no memory."""
     memory = np.zeros(0)
-    if len(_unbroken(step, unit, _ORDER)) < len(y) / 2:
+    if len(unbroken(step, unit, _ORDER)) < len(y) / 2:
         return memory
     for _ in range(_ROUNDS):
-        rows = _unbroken(step, unit, len(memory))
+        rows = unbroken(step, unit, len(memory))
         weights = _solved(_filtered(z, memory, rows), _filtered(y, memory, rows))
         memory = _autoregression(y - z @ weights, step, unit)
     return memory
 
 
 def _autoregression(left: NDArray[np.float64], step: NDArray[np.int64], unit: NDArray[np.int64]) -> NDArray[np.float64]:
-    rows = _unbroken(step, unit, _ORDER)
+    rows = unbroken(step, unit, _ORDER)
     scaled = left / np.maximum(left.std(axis=0), 1e-300)
     now = scaled[rows].T.ravel()
     lagged = np.column_stack([scaled[rows - lag].T.ravel() for lag in range(1, _ORDER + 1)])
@@ -160,8 +160,26 @@ def _autoregression(left: NDArray[np.float64], step: NDArray[np.int64], unit: ND
     return chosen
 
 
-def _unbroken(step: NDArray[np.int64], unit: NDArray[np.int64], order: int) -> NDArray[np.intp]:
-    """Return the rows whose last ``order`` steps are there."""
+def unbroken(step: NDArray[np.int64], unit: NDArray[np.int64], order: int) -> NDArray[np.intp]:
+    """Return the rows whose last ``order`` steps are there, in the same unit and without a gap.
+
+    Parameters
+    ----------
+    step, unit : ndarray of int64, shape (n,)
+        Step and unit of each row, sorted by unit and step.
+    order : int
+        Steps before a row.
+
+    Returns
+    -------
+    ndarray of int, shape (m,)
+        The rows.
+
+    Examples
+    --------
+    >>> unbroken(np.array([0, 1, 3, 4, 5]), np.array([0, 0, 0, 0, 1]), 1).tolist()
+    [1, 3]
+    """
     at = np.arange(order, len(step))
     unbroken: NDArray[np.bool_] = (unit[at] == unit[at - order]) & (step[at] - step[at - order] == order)
     return at[unbroken]
@@ -174,7 +192,26 @@ def _filtered(values: NDArray[np.float64], memory: NDArray[np.float64], rows: ND
     return np.asarray(made, dtype=np.float64)
 
 
-def _residuals(values: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+def residuals(values: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what least squares on some columns leaves of others.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, d)
+        Columns to tell.
+    z : ndarray of float64, shape (n, k)
+        Columns that tell them; they may repeat each other.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, d)
+        The residuals.
+
+    Examples
+    --------
+    >>> (residuals(np.array([[1.0], [2.0], [3.0]]), np.ones((3, 1))).round(3) + 0.0).ravel().tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return np.asarray(values - z @ _solved(z, values), dtype=np.float64)
 
 

@@ -46,7 +46,8 @@ class World:
     def columns(self) -> Columns:
         kinds = [Variable(name=name, role="engine", kind="number") for name in self.names]
         step = np.arange(len(self.values[0])) if self.timed else None
-        return Columns(variables=tuple(kinds), values=tuple(self.values), step=step, notes=())
+        unit = np.zeros_like(step) if step is not None else None
+        return Columns(variables=tuple(kinds), values=tuple(self.values), step=step, unit=unit, notes=())
 
     def knowledge(self) -> Knowledge:
         allowed = (self.tiers[:, None] <= self.tiers) & ~np.eye(len(self.tiers), dtype=bool)

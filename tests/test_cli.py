@@ -223,6 +223,15 @@ def test_budget_tells_one_table_at_a_time(capsys: pytest.CaptureFixture[str]) ->
         assert said in err
 
 
+def test_discovery_takes_lags(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("discover", "batch-under-load", "--every", "1h", "--resamples", "0", "--format", "md")
+    code, out, err = run(capsys, *asked, "--lags", "1")
+    assert code == 0
+    assert "dynamic, lags to 1" in out
+    assert "have the one before them and were used" in err
+    assert run(capsys, *asked, "--lags", "200")[0] == 2
+
+
 def test_discovery_takes_tiers_and_a_method(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "discover", "llm-canary", "--every", "1h", "--tiers", "load:batch_size")
     assert (code, out) == (2, "")

@@ -40,9 +40,9 @@ def facts_of(columns: list[np.ndarray]) -> Facts:
 def score(facts: Facts, node: int, parents: tuple[int, ...]) -> float:
     out, held, added = np.empty(1), np.array(sorted(parents), dtype=np.int64), np.array([-1])
     if facts.gaussian:
-        gaussian_scores(node, held, added, facts.correlation, facts.starts, facts.total, facts.scale, out)
+        gaussian_scores(node, held, added, facts.correlation, facts.starts, facts.inflation, facts.total, out)
     else:
-        table_scores(node, held, added, facts.tables, facts.draw, facts.scale, out)
+        table_scores(node, held, added, facts.tables, facts.draw, out)
     return float(out[0])
 
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.discovery.columns import Columns, columns_of
+from causalrel.discovery.lags import lagged, with_past
 from causalrel.graphs import Edge, Graph, Unmeasured
 from causalrel.graphs.surgery import checked
 from causalrel.windows import Windows
@@ -36,6 +37,7 @@ def discover(
     graph: Graph | None = None,
     *,
     tiers: Sequence[Sequence[str]] | None = None,
+    lags: int = 0,
     resamples: int = 200,
     method: Method = "auto",
     seed: int = 0,
@@ -45,22 +47,34 @@ def discover(
     Statistics are counted in one pass; the search for the order of variables whose parents have the best BIC reads only
     those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
     resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695).
-    Rows that remember count as the fewer that they say as much as. The share of resamples that join two variables and
-    the gain in likelihood become a probability by a calibration on simulated worlds: linear, bent, heavy-tailed and
-    mixed systems and random tables of 5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden
-    cause. An edge is kept if the data hold it and that probability is one half or more, and its direction is told if
-    order tells it or its own probability is 0.9 or more. A pair that stays dependent though neither causes the other is
-    ``unmeasured``. Counted events are effects, never causes. What is left out or merged is told by a warning.
+    Where rows remember, BIC charges each edge as often as the product of its two variables repeats itself (Bartlett
+    1935, doi:10.2307/2342284). The share of resamples that join two variables and the gain in likelihood become a
+    probability by a calibration on simulated worlds: linear, bent, heavy-tailed and mixed systems and random tables of
+    5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden cause. An edge is kept if the data
+    hold it and that probability is one half or more, and its direction is told if order tells it or its own probability
+    is 0.9 or more. A pair that stays dependent though neither causes the other is ``unmeasured``. Within one window
+    counted events are effects, never causes. What is left out or merged is told by a warning.
+
+    With ``lags`` the rows before stand beside each row and are given: edges lead from them, never among or into them.
+    Roles, tiers and the rule about counted events order what happens within one window; from an earlier one any
+    variable may cause any, itself too, except where the graph forbids the pair, since that is how an autoscaler answers
+    an SLO. A row is used where all rows before it are there, in its unit and without a gap; a warning says how many.
+    Support is then the chance of an edge at that very lag, by the same calibration, whose worlds had no lags.
 
     Parameters
     ----------
     data : Windows, polars.DataFrame or polars.LazyFrame
-        The data; the share of bad events stands for an SLO, and rows that lack a value are left out.
+        The data; the share of bad events stands for an SLO, and rows that lack a value are left out. The rows of a
+        frame have no time, but where lags are asked for they are one series, in their order.
     graph : Graph, optional
         What is believed: its variables are searched, its forbidden edges kept out, its edges kept and given the support
-        that the data lend them when searched without them; one that the data do not show says so in its ``why``.
+        that the data lend them when searched without them; one that the data do not show says so in its ``why``. Edges
+        beyond ``lags`` stay as given.
     tiers : sequence of sequences of str, optional
-        Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier.
+        Causal order, beside that of roles: a variable of a later tier never causes one of an earlier tier within a
+        window.
+    lags : int
+        Rows before that may cause a row; 0 searches one window only.
     resamples : int
         Resamples; 0 keeps what the data hold and gives no support. 20 or more are needed for a support worth reading.
     method : {"auto", "discrete", "gaussian", "pgmpy", "pgmpy-ges", "pgmpy-pc"}
@@ -80,7 +94,7 @@ def discover(
     Raises
     ------
     CausalrelError
-        When fewer than two columns vary, rows are too few, or tiers and graph contradict each other.
+        When fewer than two columns vary, rows are too few, lags too many, or tiers and graph contradict each other.
 
     Examples
     --------
@@ -94,14 +108,20 @@ def discover(
 
     if resamples < 0:
         raise errors.bad_question(f"discover: {resamples} resamples give no support", "ask for 20 or more")
+    if lags < 0:
+        raise errors.bad_question(f"discover: {lags} lags are before no row", "ask for 0 or more")
     if method not in _METHODS:
         raise errors.unknown_name(str(method), "method of discovery", _METHODS)
     if graph is not None:
         checked(graph, graph.name)
-    columns = columns_of(data, graph)
+    columns = columns_of(data, graph, series=lags > 0)
+    if lags:
+        columns = lagged(columns, lags)
     for note in columns.notes:
         warnings.warn(f"discover: {note}", stacklevel=2)
     knowledge = _known(data, columns, graph, tiers)
+    if lags:
+        knowledge = with_past(knowledge, columns, graph)
     found, evidence = searched_with(columns, knowledge, resamples, method, seed)
     beliefs = believed(found, evidence, knowledge, resamples, tables=_of_tables(columns, method))
     return _graph(columns, beliefs, graph, resamples)
@@ -124,7 +144,7 @@ def searched_with(
     Returns
     -------
     found : Found
-        The graph, scored as if rows that remember were as few as they say.
+        The graph, edges charged by how long their variables remember.
     evidence : Evidence
         Correlations of the columns and their products by run of time.
 
@@ -134,20 +154,19 @@ def searched_with(
         When a method that takes no knowledge is given some.
     """
     from causalrel.discovery.evidence import evidence_of
-    from causalrel.discovery.statistics import blocks_of, counted, summed
-    from causalrel.discovery.support import supported
+    from causalrel.discovery.statistics import blocks_of, counted, parts_of, summed
+    from causalrel.discovery.support import settled, supported
 
-    blocks = blocks_of(columns, seed)
-    timed = columns.step is not None
-    tables = _of_tables(columns, method)
+    timed, tables = columns.step is not None, _of_tables(columns, method)
+    values = columns.codes() if tables else columns.values
+    parts = parts_of(values) if timed else []
+    blocks = blocks_of(columns, seed, parts)
     products = summed(columns.values, blocks.coarse(timed=timed) if tables else blocks)
     evidence = evidence_of(products, timed=timed)
-    asked = partial(supported, knowledge=knowledge, resamples=resamples, seed=seed, scale=evidence.slack())
-    if not tables:
-        return asked(products), evidence
-    counts = counted(columns.codes(), blocks)
-    if method in ("auto", "discrete"):
-        return asked(counts), evidence
+    asked = partial(supported, knowledge=knowledge, resamples=resamples, seed=seed)
+    made = counted(values, blocks) if tables else products
+    if not method.startswith("pgmpy"):
+        return asked(settled(made, knowledge, parts, columns) if timed and not columns.lags else made), evidence
     known = knowledge.required.any() or not (knowledge.allowed | np.eye(len(knowledge.tiers), dtype=bool)).all()
     if method != "pgmpy" and known:
         raise errors.bad_question(
@@ -155,7 +174,7 @@ def searched_with(
             "ask for pgmpy or auto, or leave them out",
         )
     search = _climbed if method == "pgmpy" else partial(_freely, by="ges" if method == "pgmpy-ges" else "pc")
-    return asked(counts, search=search, workers=1), evidence
+    return asked(made, search=search, workers=1), evidence
 
 
 def _of_tables(columns: Columns, method: Method) -> bool:
@@ -218,7 +237,7 @@ def _known(
     allowed = (order[:, None] <= order) & ~np.eye(len(names), dtype=bool)
     required = np.zeros_like(allowed)
     at = {name: i for i, name in enumerate(names)}
-    for edge in _stated(graph, names):
+    for edge in _stated(graph, columns, within=0):
         if not allowed[at[edge.cause], at[edge.effect]]:
             raise errors.bad_question(
                 f"discover: edge {edge.cause} -> {edge.effect} of the graph goes against the tiers",
@@ -256,53 +275,53 @@ def _given(
     return np.array([place[name] for name in names], dtype=np.int64)
 
 
-def _stated(graph: Graph | None, names: Sequence[str]) -> list[Edge]:
-    known = set(names)
-    return [e for e in (graph.edges if graph else ()) if e.lag == 0 and {e.cause, e.effect} <= known]
+def _stated(graph: Graph | None, columns: Columns, within: int) -> list[Edge]:
+    known = set(columns.names)
+    return [e for e in (graph.edges if graph else ()) if e.lag <= within and {e.cause, e.effect} <= known]
 
 
 def _graph(columns: Columns, beliefs: Beliefs, graph: Graph | None, resamples: int) -> Graph:
     names, drawn = columns.names, "resamples" if columns.step is None else "block resamples"
-    at = {name: i for i, name in enumerate(names)}
-    made = []
-    for edge in (stated := _stated(graph, names)):
-        said, chance = edge.why.partition(_UNSHOWN)[0].rstrip("; "), beliefs.joined[at[edge.cause], at[edge.effect]]
+    nodes, at = columns.nodes, {node: i for i, node in enumerate(columns.nodes)}
+    stated = {(at[e.cause, e.lag], at[e.effect, 0]): e for e in _stated(graph, columns, columns.lags)}
+    made, taken = [], set(stated)
+    for pair, edge in stated.items():
+        said, chance = edge.why.partition(_UNSHOWN)[0].rstrip("; "), beliefs.joined[pair]
         if chance < _CONTRADICTED:
-            share = f"joined in {beliefs.shares[at[edge.cause], at[edge.effect]]:.0%} of {resamples} {drawn}"
+            share = f"joined in {beliefs.shares[pair]:.0%} of {resamples} {drawn}"
             said = "; ".join([*filter(None, [said]), f"{_UNSHOWN}: {share}"])
         made.append(replace(edge, support=_rounded(chance), why=said))
-    taken = {(at[e.cause], at[e.effect]) for e in stated}
     fresh = {(int(a), int(b)) for a, b in np.argwhere(beliefs.graph)} - taken
     for a, b in sorted(fresh, key=lambda pair: (-beliefs.joined[pair], pair) if resamples else pair):
         edge = Edge(
-            cause=names[a],
+            cause=nodes[a][0],
             effect=names[b],
+            lag=nodes[a][1],
             support=_rounded(beliefs.joined[a, b]),
             oriented=bool(beliefs.directed[a, b]),
-            why=beliefs.why(a, b, resamples, drawn),
+            why=beliefs.why(a, b, resamples, drawn, later=nodes[a][1] > 0),
             source="data",
         )
         made.append(edge)
     known = set(names)
     base = graph or Graph(variables=(), edges=(), name="discovered")
-    later = [e for e in base.edges if e.lag and {e.cause, e.effect} <= known]
+    later = [e for e in base.edges if e.lag > columns.lags and {e.cause, e.effect} <= known]
     hidden = [replace(u, affects=tuple(a for a in u.affects if a in known)) for u in base.unmeasured]
     order = [name for name in base.names if name in known] or _listed(columns)
     return checked(
         replace(
             base,
-            variables=tuple(columns.variables[at[name]] for name in order),
+            variables=tuple(columns.variables[at[name, 0]] for name in order),
             edges=(*made, *later),
             forbidden=tuple(pair for pair in base.forbidden if set(pair) <= known),
-            unmeasured=(*(u for u in hidden if len(u.affects) > 1), *_suspected(names, beliefs, base, taken)),
+            unmeasured=(*(u for u in hidden if len(u.affects) > 1), *_suspected(columns, beliefs, base, taken)),
         ),
         base.name,
     )
 
 
-def _suspected(
-    names: Sequence[str], beliefs: Beliefs, base: Graph, stated: set[tuple[int, int]]
-) -> Iterator[Unmeasured]:
+def _suspected(columns: Columns, beliefs: Beliefs, base: Graph, stated: set[tuple[int, int]]) -> Iterator[Unmeasured]:
+    names = [f"{name}, {lag} before" if lag else name for name, lag in columns.nodes]
     for hidden in beliefs.hidden:
         one, two = (names[i] for i in hidden.pair)
         told = any({one, two} <= set(known.affects) for known in base.unmeasured)

@@ -51,10 +51,12 @@ class Beliefs:
     turns: NDArray[np.float64]
     hidden: tuple[Hidden, ...]
 
-    def why(self, a: int, b: int, resamples: int, drawn: str) -> str:
-        """Return why an edge is kept, with its raw shares."""
+    def why(self, a: int, b: int, resamples: int, drawn: str, *, later: bool = False) -> str:
+        """Return why an edge is kept, with its raw shares; one from a row before comes ``later``."""
         if not resamples:
             return "found in the data"
+        if later:
+            return f"joined at this lag in {self.shares[a, b]:.0%} of {resamples} {drawn}"
         said = f"joined in {self.shares[a, b]:.0%} of {resamples} {drawn}, in this direction in {self.turns[a, b]:.0%}"
         if any({a, b} == set(hidden.pair) for hidden in self.hidden):
             return f"{said}; the data speak for a hidden cause of both"
@@ -89,7 +91,7 @@ def believed(found: Found, evidence: Evidence, knowledge: Knowledge, resamples: 
         joined, causes = chances.joined, chances.directed
         graph &= (joined >= _KEEP) | knowledge.required
         directed &= causes >= _DIRECT
-    hidden = () if tables else tuple(hidden_of(evidence, graph, knowledge.allowed))
+    hidden = () if tables else tuple(hidden_of(evidence, graph, knowledge.within))
     for pair, witnesses in hidden:
         for one, two in (pair, *((w.by, w.effect) for w in witnesses)):
             directed[one, two] = directed[two, one] = False

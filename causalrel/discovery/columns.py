@@ -36,11 +36,14 @@ class Columns:
     variables : tuple of Variable
         The variables, sorted by name.
     values : tuple of ndarray, shape (n,)
-        Codes of the states of a category (int64), or numbers (float64).
-    step : ndarray of int64, shape (n,), or None
-        Window of each row; None where rows have no time.
+        Codes of the states of a category (int64), or numbers (float64): of each variable, then of each one row before,
+        and so on up to the last lag.
+    step, unit : ndarray of int64, shape (n,), or None
+        Window and unit of each row; None where rows have no time.
     notes : tuple of str
         What was left out or merged, one sentence each.
+    lags : int
+        Rows before that stand beside each row.
 
     Examples
     --------
@@ -53,7 +56,9 @@ class Columns:
     variables: tuple[Variable, ...]
     values: tuple[NDArray[Any], ...]
     step: NDArray[np.int64] | None
+    unit: NDArray[np.int64] | None
     notes: tuple[str, ...]
+    lags: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -61,9 +66,15 @@ class Columns:
         return [variable.name for variable in self.variables]
 
     @property
+    def nodes(self) -> list[tuple[str, int]]:
+        """Name and lag of each column."""
+        return [(name, lag) for lag in range(self.lags + 1) for name in self.names]
+
+    @property
     def discrete(self) -> bool:
         """Whether every column is a category or a whole number with few values."""
-        return all(column.dtype == np.int64 or len(np.unique(column)) <= _FEW for column in self.values)
+        own = self.values[: len(self.names)]
+        return all(column.dtype == np.int64 or len(np.unique(column)) <= _FEW for column in own)
 
     def codes(self) -> list[NDArray[np.int64]]:
         """Return small codes of every column; a number with many values becomes its quarter.
@@ -76,7 +87,7 @@ class Columns:
         return [_code(column) for column in self.values]
 
 
-def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None) -> Columns:
+def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None, *, series: bool = False) -> Columns:
     """Take what varies of windows or of a frame, complete rows only.
 
     Parameters
@@ -85,6 +96,8 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
         The data; the share of bad events stands for an SLO.
     graph : Graph, optional
         Its variables are taken; all without it.
+    series : bool
+        Whether the rows of a frame are one series in the order of time; windows always are one a unit.
 
     Returns
     -------
@@ -112,7 +125,11 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
             f"{display.plain(', '.join(absent))} of the graph {verbs[0]} not in the data and {verbs[1]} left out"
         )
     names = _without(names, [n for n in names if frame[n].min() == frame[n].max()], "one state only", notes)
-    whole = frame.drop_nulls(names)
+    here = np.ones(frame.height, dtype=bool)
+    for name in names:
+        here &= frame[name].is_not_null().to_numpy()
+    whole = frame.filter(here)
+    step, unit = (None if times is None else times[here] for times in _times(data, frame.height, series))
     if whole.height < frame.height:
         notes.append(f"{frame.height - whole.height} of {frame.height} {row}s lack a value and were left out")
     if whole.height < max(_LEAST_ROWS, len(names)):
@@ -131,7 +148,8 @@ def columns_of(data: Windows | pl.DataFrame | pl.LazyFrame, graph: Graph | None)
     return Columns(
         variables=tuple(known[name] for name in names),
         values=tuple(values[name] for name in names),
-        step=whole[""].to_numpy() if isinstance(data, Windows) else None,
+        step=step,
+        unit=unit,
         notes=tuple(notes),
     )
 
@@ -177,13 +195,19 @@ def _of_windows(windows: Windows, graph: Graph | None) -> tuple[pl.DataFrame, li
     wanted = [v for v in (*measured, *slos) if graph is None or v.name in graph.names]
     if graph is not None:
         wanted = [graph.variable(v.name) for v in wanted]
-    micros = int(windows.width.total_seconds() * 1e6)
     events = {slo.name for slo in windows.slos}
-    frame = windows.table.select(
-        *[_share(v.name) if v.name in events else pl.col(v.name) for v in wanted],
-        (pl.col("time").dt.epoch("us") // micros).alias(""),
-    )
+    frame = windows.table.select(_share(v.name) if v.name in events else pl.col(v.name) for v in wanted)
     return frame, wanted
+
+
+def _times(
+    data: Windows | pl.DataFrame | pl.LazyFrame, rows: int, series: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | tuple[None, None]:
+    if isinstance(data, Windows):
+        micros = int(data.width.total_seconds() * 1e6)
+        made = data.table.select(step=pl.col("time").dt.epoch("us") // micros, unit=pl.col("unit").rank("dense"))
+        return made["step"].to_numpy(), made["unit"].cast(pl.Int64).to_numpy()
+    return (np.arange(rows), np.zeros(rows, np.int64)) if series else (None, None)
 
 
 def _share(slo: str) -> pl.Expr:

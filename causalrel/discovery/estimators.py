@@ -83,7 +83,7 @@ def _scored(codes: list[NDArray[np.int64]]) -> Callable[[int, Sequence[int]], fl
 
     def local(node: int, parents: Sequence[int]) -> float:
         out = np.empty(1)
-        table_scores(node, np.array(sorted(parents), np.int64), np.full(1, -1), tables, 0, 1.0, out)
+        table_scores(node, np.array(sorted(parents), np.int64), np.full(1, -1), tables, 0, out)
         return float(out[0])
 
     return local

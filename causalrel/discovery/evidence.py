@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from causalrel.discovery.statistics import Products
 
-_RIDGE, _LOOSE, _SHARE = 1e-9, 1e-6, 0.25
+_RIDGE = 1e-9
 
 
 class Gain(NamedTuple):
@@ -117,18 +117,6 @@ class Evidence:
         parts = [np.arange(self.starts[v], self.starts[v + 1]) for v in variables]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
-    def slack(self) -> float:
-        """Return the slack that three pairs of variables in four exceed, all others held."""
-        if not len(self.runs):
-            return 1.0
-        size = len(self.correlation)
-        inverse = np.linalg.inv(self.correlation + _LOOSE * np.eye(size))
-        left = inverse / np.sqrt(np.diag(inverse @ self.correlation @ inverse))[:, None]
-        products = left @ self.runs @ left.T
-        spread = ((products - products.mean(axis=0)) ** 2).sum(axis=0) / self.rows
-        first, second = np.triu_indices(len(self.starts) - 1, 1)
-        return max(1.0, float(np.quantile(spread[self.starts[first], self.starts[second]], _SHARE)))
-
 
 def evidence_of(products: Products, *, timed: bool) -> Evidence:
     """Return the evidence in sums of products.
@@ -150,7 +138,7 @@ def evidence_of(products: Products, *, timed: bool) -> Evidence:
     >>> from causalrel.discovery.statistics import Blocks, summed
     >>> rows = np.arange(4.0)
     >>> products = summed([rows, rows**2], Blocks(cell=np.zeros(4, int), count=1, run=1))
-    >>> evidence_of(products, timed=False).slack()
+    >>> evidence_of(products, timed=False).gain(0, 1, ()).slack
     1.0
     """
     blocks = products.blocks

@@ -46,14 +46,14 @@ def gaussian_scores(
     added: NDArray[np.int64],
     correlation: NDArray[np.float64],
     starts: NDArray[np.int64],
+    inflation: NDArray[np.float64],
     total: float,
-    scale: float,
     out: NDArray[np.float64],
 ) -> None:
     """Score one variable of a degenerate Gaussian for a parent set with each of some variables added; -1 adds none.
 
     Each category but one is an indicator column; the score is BIC of the joint Gaussian of the family less that of the
-    parents (Andrews, Ramsey and Cooper 2019, PMLR 104:4-21).
+    parents (Andrews, Ramsey and Cooper 2019, PMLR 104:4-21). Each pair is charged as often as rows must remember it.
 
     Parameters
     ----------
@@ -67,10 +67,10 @@ def gaussian_scores(
         Correlations of the columns.
     starts : ndarray of int64, shape (p + 1,)
         First column of each variable.
+    inflation : ndarray of float64, shape (p, p)
+        How many rows tell as much of two variables as one that remembers nothing.
     total : float
         Rows.
-    scale : float
-        Penalty factor.
     out : ndarray of float64, shape (m,)
         Receives the scores.
     """
@@ -82,17 +82,19 @@ def gaussian_scores(
         if other >= 0:
             most = max(most, held + starts[node + 1] - starts[node] + starts[other + 1] - starts[other])
     root, columns = np.zeros((most, most)), np.empty(most, np.int64)
-    held = 0
+    held, charged = 0, 0.0
     for parent in parents:
         held, _ = _extended(root, columns, held, starts[parent], starts[parent + 1], correlation)
+        charged += inflation[node, parent] * (starts[parent + 1] - starts[parent])
     own = starts[node + 1] - starts[node]
     for place in range(added.size):
-        other, filled = added[place], held
+        other, filled, more = added[place], held, charged
         if other >= 0:
             filled, _ = _extended(root, columns, held, starts[other], starts[other + 1], correlation)
+            more += inflation[node, other] * (starts[other + 1] - starts[other])
         _, gained = _extended(root, columns, filled, starts[node], starts[node + 1], correlation)
-        free = own * filled + own * (own + 1) / 2
-        out[place] = -0.5 * total * gained - 0.5 * scale * math.log(total) * free
+        free = own * more + own * (own + 1) / 2
+        out[place] = -0.5 * total * gained - 0.5 * math.log(total) * free
 
 
 @compiled

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from causalrel.discovery.autocorrelation import Memory
 from causalrel.discovery.orders import sorted_order, walk
 from causalrel.discovery.scores import compiled, gaussian_scores
 from causalrel.discovery.tables import Tables, table_scores
@@ -22,7 +23,7 @@ _CELLS = 1 << 22
 
 
 class Facts(NamedTuple):
-    """What a score reads: tables and a resample of them, or correlations.
+    """What a score reads: tables and a resample of them, or correlations and what memory costs each pair.
 
     Examples
     --------
@@ -31,39 +32,47 @@ class Facts(NamedTuple):
     """
 
     gaussian: bool
-    scale: float
     tables: Tables
     draw: int
     correlation: NDArray[np.float64]
     starts: NDArray[np.int64]
     total: float
+    inflation: NDArray[np.float64]
 
     @classmethod
     def of_codes(
-        cls, codes: NDArray[np.integer], weights: NDArray[np.integer], cards: NDArray[np.integer], scale: float = 1.0
+        cls,
+        codes: NDArray[np.integer],
+        weights: NDArray[np.integer],
+        cards: NDArray[np.integer],
+        memory: Memory | None = None,
     ) -> Facts:
         """Take distinct rows of codes, one line a variable, how often each is there, and the states of each."""
-        return cls.of_tables(Tables.of(codes, weights, cards), 0, scale)
+        return cls.of_tables(Tables.of(codes, weights, cards, memory=memory), 0)
 
     @classmethod
-    def of_tables(cls, tables: Tables, draw: int, scale: float = 1.0) -> Facts:
+    def of_tables(cls, tables: Tables, draw: int) -> Facts:
         """Take one resample of tables."""
-        return cls(False, float(scale), tables, draw, np.zeros((1, 1)), np.zeros(1, np.int64), 0.0)
+        return cls(False, tables, draw, np.zeros((1, 1)), np.zeros(1, np.int64), 0.0, np.zeros((1, 1)))
 
     @classmethod
     def of_products(
-        cls, correlation: NDArray[np.float64], starts: NDArray[np.integer], total: float, scale: float = 1.0
+        cls,
+        correlation: NDArray[np.float64],
+        starts: NDArray[np.integer],
+        total: float,
+        memory: Memory | None = None,
     ) -> Facts:
         """Take the correlations of columns and the first column of each variable."""
         none = np.zeros(1, np.int64)
         return cls(
             True,
-            float(scale),
             Tables.of(none[None], none, none),
             0,
             np.ascontiguousarray(correlation),
             np.ascontiguousarray(starts, dtype=np.int64),
             float(total),
+            (memory or Memory.none(len(starts) - 1)).inflation,
         )
 
     def rows(self) -> NDArray[np.int16]:
@@ -201,9 +210,9 @@ def _scored(
 ) -> None:
     parents = np.flatnonzero(inside)
     if facts.gaussian:
-        gaussian_scores(node, parents, added, facts.correlation, facts.starts, facts.total, facts.scale, out)
+        gaussian_scores(node, parents, added, facts.correlation, facts.starts, facts.inflation, facts.total, out)
     else:
-        table_scores(node, parents, added, facts.tables, facts.draw, facts.scale, out)
+        table_scores(node, parents, added, facts.tables, facts.draw, out)
 
 
 @compiled

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from causalrel.dependences import residuals
+from causalrel.discovery.autocorrelation import Memory, memory_of
 from causalrel.discovery.columns import Columns
 from causalrel.discovery.scores import bent
 from causalrel.regressions import time_groups
@@ -40,6 +42,8 @@ class Blocks:
         Cells.
     run : int
         Cells a block.
+    memory : Memory or None
+        How long the columns remember; None where rows have no time.
 
     Examples
     --------
@@ -51,6 +55,7 @@ class Blocks:
     cell: NDArray[np.int64]
     count: int
     run: int
+    memory: Memory | None = None
 
     def drawn(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw how often each cell is in a resample.
@@ -115,7 +120,8 @@ class Counts:
         """
         from causalrel.discovery.search import Facts
 
-        return Facts.of_codes(self.codes, np.bincount(self.row, weights=self.times).astype(np.int64), self.cards)
+        weights = np.bincount(self.row, weights=self.times).astype(np.int64)
+        return Facts.of_codes(self.codes, weights, self.cards, self.blocks.memory)
 
     def resampled(self, rngs: Sequence[np.random.Generator]) -> list[Facts]:
         """Return what a score reads of resamples, which are counted together.
@@ -136,7 +142,8 @@ class Counts:
         order = np.argsort(self.cell, kind="stable")
         bounds = np.searchsorted(self.cell[order], np.arange(self.blocks.count + 1))
         draws = np.array([self.blocks.drawn(rng) for rng in rngs]).T
-        tables = Tables.of(self.codes[:, self.row[order]], self.times[order], self.cards, bounds, draws)
+        codes, times = self.codes[:, self.row[order]], self.times[order]
+        tables = Tables.of(codes, times, self.cards, bounds, draws, self.blocks.memory)
         return [Facts.of_tables(tables, draw + 1) for draw in range(len(rngs))]
 
 
@@ -207,11 +214,13 @@ class Products:
         scale = np.sqrt(np.maximum(np.diag(spread), 1e-12))
         correlation = spread / np.outer(scale, scale)
         np.fill_diagonal(correlation, 1.0)
-        return Facts.of_products(correlation, self.starts, total)
+        return Facts.of_products(correlation, self.starts, total, self.blocks.memory)
 
 
-def blocks_of(columns: Columns, seed: int) -> Blocks:
+def blocks_of(columns: Columns, seed: int, parts: Sequence[NDArray[np.float64]] | None = None) -> Blocks:
     """Return the cells of time of some rows; random shares of the rows where they have no time.
+
+    Cells are as long as what the past leaves of the columns remembers, which is all of them without lags.
 
     Parameters
     ----------
@@ -219,6 +228,8 @@ def blocks_of(columns: Columns, seed: int) -> Blocks:
         The rows.
     seed : int
         Seed of the random shares.
+    parts : sequence of ndarray of float64, shape (n, d), optional
+        The columns as they are summed or counted; as they are summed where not given.
 
     Returns
     -------
@@ -233,16 +244,20 @@ def blocks_of(columns: Columns, seed: int) -> Blocks:
     >>> blocks_of(rows, 0).count
     200
     """
-    if columns.step is None:
+    if columns.step is None or columns.unit is None:
         rows = len(columns.values[0])
         count = min(rows, _CELLS)
         return Blocks(cell=np.random.default_rng([seed, 3]).permutation(rows) % count, count=count, run=1)
-    centred = [column - column.mean() for column in columns.values]
-    length = max(time_groups(columns.step, column)[1] for column in centred)
+    parts = parts or parts_of(columns.values)
+    now, past = parts[: len(columns.names)], parts[len(columns.names) :]
+    if past:
+        now = [residuals(part, np.hstack(past)) for part in now]
+    memory = memory_of([*now, *past], columns.step, columns.unit)
+    length = max(time_groups(columns.step, column)[1] for part in now for column in part.T)
     step = columns.step - columns.step.min()
     width = max(-(-length // _CELLS_A_BLOCK), -(-(int(step.max()) + 1) // _CELLS))
     cell = np.unique(step // width, return_inverse=True)[1].astype(np.int64)
-    return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width))
+    return Blocks(cell=cell, count=int(cell.max()) + 1, run=-(-length // width), memory=memory)
 
 
 def counted(codes: Sequence[NDArray[np.int64]], blocks: Blocks) -> Counts:
@@ -329,6 +344,31 @@ def _standardised(made: Products) -> Products:
         sums=(made.sums - made.rows[:, None] * mean) / scale,
         products=shifted / scale[:, None] / scale,
     )
+
+
+def parts_of(values: Sequence[NDArray[Any]]) -> list[NDArray[np.float64]]:
+    """Return the normal scores of numbers, and indicators of the states of categories but the commonest, centred.
+
+    Parameters
+    ----------
+    values : sequence of ndarray, shape (n,)
+        Numbers (float64), or codes of a category (int64).
+
+    Returns
+    -------
+    list of ndarray of float64, shape (n, d)
+        Columns of each variable.
+
+    Examples
+    --------
+    >>> parts_of([np.array([0, 0, 1])])[0].round(2).ravel().tolist()
+    [-0.33, -0.33, 0.67]
+    """
+    made = []
+    for column in values:
+        part = _reader(column)(np.arange(len(column))).T
+        made.append(np.asarray(part - part.mean(axis=0), dtype=np.float64))
+    return made
 
 
 def _reader(column: NDArray[Any]) -> Callable[[NDArray[np.intp]], NDArray[np.float64]]:

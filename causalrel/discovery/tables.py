@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from causalrel.discovery.autocorrelation import Memory
 from causalrel.discovery.scores import compiled
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Tables(NamedTuple):
     draws: NDArray[np.int32]
     totals: NDArray[np.int64]
     cards: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    apart: NDArray[np.float64]
     logs: NDArray[np.float64]
     words: NDArray[np.int64]
     keys: NDArray[np.int64]
@@ -52,12 +55,15 @@ class Tables(NamedTuple):
         cards: NDArray[np.integer],
         bounds: NDArray[np.integer] | None = None,
         draws: NDArray[np.integer] | None = None,
+        memory: Memory | None = None,
     ) -> Tables:
         """Take rows of codes, one line a variable, in the order of their cells, and how often each is there.
 
         ``bounds`` holds the first row of each cell and the number of rows, ``draws`` how often each resample (column)
-        has each cell (line). Without them all rows are one cell. Resample 0 is the data.
+        has each cell (line). Without them all rows are one cell. Resample 0 is the data. ``memory`` is how long the
+        variables remember; rows forget without it.
         """
+        held = memory or Memory.none(len(cards))
         limits = np.array([0, len(times)]) if bounds is None else bounds
         drawn = np.ones((len(limits) - 1, 1), np.int32)
         drawn = drawn if draws is None else np.hstack([drawn, draws])
@@ -72,6 +78,8 @@ class Tables(NamedTuple):
             np.ascontiguousarray(drawn, dtype=np.int32),
             inside.astype(np.int64) @ drawn.astype(np.int64),
             np.ascontiguousarray(cards, dtype=np.int64),
+            np.ascontiguousarray(held.shares),
+            np.ascontiguousarray(held.times),
             np.asarray(counts * np.log(np.maximum(counts, 1)), dtype=np.float64),
             np.random.default_rng(0).integers(1, 2**62, size=2 * len(cards)),
             np.zeros(slots, np.int64),
@@ -87,14 +95,14 @@ def table_scores(
     added: NDArray[np.int64],
     tables: Tables,
     draw: int,
-    scale: float,
     out: NDArray[np.float64],
 ) -> None:
     """Score one discrete variable for a parent set with each of some variables added; -1 adds none.
 
-    BIC (Schwarz 1978, doi:10.1214/aos/1176344136) with ``scale`` times its penalty. A family whose penalty exceeds all
-    that the added parent can gain scores minus infinity and is not counted: what the other parents left to gain, and
-    the entropy of the added one.
+    BIC (Schwarz 1978, doi:10.1214/aos/1176344136), each interaction of variables charged as often as their product
+    remembers, so that graphs of the same independences still score alike. A family whose penalty exceeds all that the
+    added parent can gain scores minus infinity and is not counted: what the other parents left to gain, and the entropy
+    of the added one.
 
     Parameters
     ----------
@@ -108,38 +116,32 @@ def table_scores(
         The rows.
     draw : int
         The resample.
-    scale : float
-        Penalty factor.
     out : ndarray of float64, shape (m,)
         Receives the scores.
     """
     none = np.empty(0, np.int64)
-    states, span = tables.cards[node], tables.cards[node]
-    for parent in parents:
-        span *= tables.cards[parent]
     base = np.empty(0, np.int32)
     nothing = base
-    price = 0.5 * scale * math.log(tables.totals[draw]) * (states - 1)
-    bare = _pooled(node, parents, -1, tables, base, 0.0, scale, draw)
-    seen = _pooled(node, parents, -1, tables, base, 0.0, scale, 0)
-    left = -bare - price * (span / states)
+    price, charged = 0.5 * math.log(tables.totals[draw]), _charged(node, parents, -1, tables)
+    bare = _pooled(node, parents, -1, tables, base, 0.0, draw)
+    seen = _pooled(node, parents, -1, tables, base, 0.0, 0)
+    left = -bare - price * charged
     for place in range(added.size):
         other = added[place]
         if other < 0:
             out[place] = bare
             continue
-        dear = price * (span / states) * (tables.cards[other] - 1)
+        dear = price * (_charged(node, parents, other, tables) - charged)
         if dear > left:
             out[place] = -np.inf
             continue
-        alone = _pooled(other, none, -1, tables, nothing, 0.0, scale, draw)
-        own = 0.5 * scale * math.log(tables.totals[draw]) * (tables.cards[other] - 1)
-        if dear > -alone - own:
+        alone = _pooled(other, none, -1, tables, nothing, 0.0, draw)
+        if dear > -alone - price * _charged(other, none, -1, tables):
             out[place] = -np.inf
             continue
         if base.size == 0 and parents.size:
             base = _based(node, parents, tables)
-        out[place] = _pooled(node, parents, other, tables, base, seen, scale, draw)
+        out[place] = _pooled(node, parents, other, tables, base, seen, draw)
 
 
 @compiled
@@ -150,7 +152,6 @@ def _pooled(
     tables: Tables,
     base: NDArray[np.int32],
     bare: float,
-    scale: float,
     draw: int,
 ) -> float:
     """Return the score of a family in a resample, counted for all of them if it was not yet."""
@@ -175,24 +176,40 @@ def _pooled(
         for parent in parents:
             span *= tables.cards[parent]
         scores = tables.scores[at]
-        _score(_counted(base, span, other, tables, 1), states, tables, scale, scores[:1])
+        charged = _charged(node, parents, other, tables)
+        _score(_counted(base, span, other, tables, 1), states, tables, charged, scores[:1])
         if scores.size > 1:
             if other >= 0 and _hopeless(
                 scores[0] - bare,
                 (span / states) * (tables.cards[other] - 1) * (states - 1),
-                scale * math.log(tables.totals[0]),
+                charged - _charged(node, parents, -1, tables),
+                math.log(tables.totals[0]),
             ):
                 scores[1:] = -np.inf
             else:
-                _score(_counted(base, span, other, tables, scores.size), states, tables, scale, scores)
+                _score(_counted(base, span, other, tables, scores.size), states, tables, charged, scores)
     return float(tables.scores[at, draw])
 
 
 @compiled
-def _hopeless(gain: float, free: float, price: float) -> bool:
+def _charged(node: int, parents: NDArray[np.int64], other: int, tables: Tables) -> float:
+    """Return the free parameters of a family, each as often as what it tells of remembers itself."""
+    made = 0.0
+    for at in range(tables.apart.size):
+        part = tables.apart[at] * (tables.cards[node] - 1) * tables.shares[node, at]
+        for parent in parents:
+            part *= 1 + (tables.cards[parent] - 1) * tables.shares[parent, at]
+        if other >= 0:
+            part *= 1 + (tables.cards[other] - 1) * tables.shares[other, at]
+        made += part
+    return made
+
+
+@compiled
+def _hopeless(gain: float, free: float, charged: float, price: float) -> bool:
     """Return whether no resample gains by a parent: a chi-square about that of the data, five deviations up."""
-    seen = 2 * gain + free * price
-    return seen + free + _FAR * math.sqrt(2 * (free + 2 * max(seen, 0.0))) < free * price
+    seen, each = 2 * gain + charged * price, charged / max(free, 1.0)
+    return seen + charged + _FAR * math.sqrt(2 * each * (charged + 2 * max(seen, 0.0))) < charged * price
 
 
 @compiled
@@ -240,7 +257,7 @@ def _counted(base: NDArray[np.int32], span: int, other: int, tables: Tables, man
 
 
 @compiled
-def _score(counts: NDArray[np.int32], states: int, tables: Tables, scale: float, out: NDArray[np.float64]) -> None:
+def _score(counts: NDArray[np.int32], states: int, tables: Tables, charged: float, out: NDArray[np.float64]) -> None:
     size, many = counts.shape
     among = np.empty(many, np.int64)
     out[:] = 0.0
@@ -255,4 +272,4 @@ def _score(counts: NDArray[np.int32], states: int, tables: Tables, scale: float,
             times = among[draw]
             out[draw] -= tables.logs[times] if times < _LOGS else times * math.log(times)
     for draw in range(many):
-        out[draw] -= 0.5 * scale * math.log(tables.totals[draw]) * (size / states) * (states - 1)
+        out[draw] -= 0.5 * math.log(tables.totals[draw]) * charged

@@ -1,13 +1,14 @@
 """Edge support against the truth of simulated worlds that the calibration never saw.
 
 Run: PYTHONPATH=tests python tests/benchmarks/bench_support.py [--seeds 1000 1012] [--networks asia alarm insurance]
-[--planted 24] [--resamples 50]
+[--planted 24] [--resamples 50] [--lagged 101 121]
 
 For worlds of the families ``HELD_BACK`` of ``tests/structures.py``, and for samples of published networks, with
 independent rows and with noise of autocorrelation 0.9: the expected calibration error (ECE; ten bins, over
 all pairs that a resample or the data join, and over edges kept) of the calibrated support and of the raw share, edges
 found and false, and the share of told directions that are false. Then worlds with one planted hidden cause: the share
-found, how many told are false, and false directions. Truth is the maximal ancestral graph over what was measured.
+found, how many told are false, and false directions. Truth is the maximal ancestral graph over what was measured. Then
+the series of ``bench_lags.py``, where a pair is a variable and another, or itself, at one lag.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from structures import HELD_BACK, World, published, world
 
 from causalrel.discovery import searched_with
 from causalrel.discovery.beliefs import Beliefs, believed
+from causalrel.discovery.columns import Columns
+from causalrel.discovery.lags import lagged, with_past
+from causalrel.discovery.support import Knowledge
 
 
 @dataclass
@@ -69,9 +73,23 @@ class Tally:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lagged(World):
+    """A world searched with lags; its truth is about every variable, then every one at lag 1, and so on."""
+
+    lags: int
+
+    def columns(self) -> Columns:
+        return lagged(World.columns(self), self.lags)
+
+    def knowledge(self) -> Knowledge:
+        return with_past(World.knowledge(self), self.columns(), None)
+
+
 def main() -> None:
     """Print a line for each family and memory, then reliability tables."""
     from bench_discover import network  # beside this file, which is on the path only when it is run
+    from bench_lags import WORLDS
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs=2, default=[1000, 1012])
@@ -79,6 +97,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--resamples", type=int, default=50)
     parser.add_argument("--planted", type=int, default=24)
+    parser.add_argument("--lagged", type=int, nargs=2, default=[101, 121])
     asked = parser.parse_args()
     seeds = range(*asked.seeds)
     for memory in (0.0, 0.9):
@@ -97,6 +116,27 @@ def main() -> None:
                 again = range(seeds.stop, seeds.stop + asked.planted)
                 drawn = (world(family, s, rows=rows, size=8, memory=memory, planted=True, tiered=False) for s in again)
                 measured(f"planted cause, {family}, {rows} rows", drawn, memory, asked.resamples)
+    for kind in WORLDS:
+        drawn = (series(kind, seed) for seed in range(*asked.lagged))
+        reliability(f"lagged, {kind}", measured(f"lagged, {kind}", drawn, 0.9, asked.resamples))
+
+
+def series(kind: str, seed: int) -> Lagged:
+    """Draw the variables of one lagged world."""
+    from bench_lags import LAGS, SIZE, WORLDS, edges_of
+
+    truth = edges_of(seed)
+    causes = np.zeros(((LAGS + 1) * SIZE,) * 2, dtype=bool)
+    for cause, effect, lag in truth | {(i, i, 1) for i in range(SIZE)}:
+        causes[cause + lag * SIZE, effect] = True
+    return Lagged(
+        values=list(WORLDS[kind](truth, 1000, seed).T),
+        joined=causes | causes.T,
+        causes=causes,
+        tiers=np.zeros(SIZE, dtype=np.int64),
+        timed=True,
+        lags=LAGS,
+    )
 
 
 def measured(name: str, worlds: Iterable[World], memory: float, resamples: int, total: Tally | None = None) -> Tally:
