@@ -279,7 +279,7 @@ def smoothness(rows: Rows, crossed: NDArray[np.float64], priors: NDArray[np.floa
 
 
 def best_setting(
-    rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], climbs: int = 10
+    rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], climbs: int = 30
 ) -> NDArray[np.float64]:
     """Maximise the score over memory and variances.
 

@@ -182,12 +182,12 @@ def beyond(data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level) ->
     made = []
     if data.code is not None:
         code, numbers = data.code[rows], [t.name for t in data.terms if t.name in data.assigned_by and not t.levels]
+        line = matrix(data, rows, data.treat[rows]) @ (fitted.weights @ fitted.means) if numbers else fitted.eta
         for name in numbers:
             values = data.columns[name][rows]
             low, high = edges(code, values, int(level))
             for distance in (np.maximum(low - values, 0.0), np.maximum(values - high, 0.0)):
-                out = distance > 0
-                slope = _slope(distance[out], fitted.eta[out])
+                slope = _slope(distance[distance > 0], line[distance > 0])
                 made.append(np.where(code == int(level), 0.0, slope * distance))
     return np.column_stack(made) if made else np.zeros((len(rows), 0))
 
