@@ -1,4 +1,4 @@
-"""Made rollouts whose truth is known: shared and own noise that remembers, load, hours of the day, one switch a unit."""
+"""Made rollouts whose truth is known: noise that remembers, load, hours of the day, one switch a unit."""
 
 from __future__ import annotations
 

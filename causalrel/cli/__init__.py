@@ -7,7 +7,7 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from causalrel.cli.options import (
     Cluster,
     ColumnMap,
     Data,
+    Design,
     Do,
     During,
     Every,
@@ -218,6 +219,10 @@ def effect(
     columns: ColumnMap = None,
     cluster: Cluster = None,
     where: Where = None,
+    design: Annotated[Design, typer.Option("--design", help="The graph, or a rollout told by its switches.")] = (
+        Design.graph
+    ),
+    since: Annotated[str | None, typer.Option("--since", help="Of a rollout, the switch asked about.")] = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
@@ -225,7 +230,8 @@ def effect(
     """Estimate what setting one variable does to a budget."""
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
-    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, where=where, seed=seed)
+    told: dict[str, Any] = {"levels": levels, "where": where, "design": design.value, "since": since, "seed": seed}
+    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, **told)
     write_estimate(found, form, output)
 
 

@@ -39,6 +39,16 @@ class Search(StrEnum):
     pgmpy_pc = "pgmpy-pc"
 
 
+class Design(StrEnum):
+    """What an effect is told by."""
+
+    graph = "graph"
+    rollout = "rollout"
+    interrupted = "interrupted"
+    differences = "differences"
+    synthetic = "synthetic"
+
+
 class Tell(StrEnum):
     """What is told of a budget."""
 

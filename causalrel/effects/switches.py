@@ -11,7 +11,7 @@ import polars as pl
 from causalrel import errors
 from causalrel.effects.designs import Level
 from causalrel.effects.units import in_budget_units
-from causalrel.estimates import Check, Estimate, refusal
+from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.rollouts import Rollout, tell_rollout
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def answer_rollout(
     told = {**told, "assumptions": found.assumptions, "method": found.method}
     if not found.parts:
         return refusal(checks=checks, **told)
-    verdict = "answered" if all(check.passed for check in checks) else "bounded"
+    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     return Estimate(checks=tuple(checks), verdict=verdict, **_terms(windows, of, on, levels, found.parts), **told)
 
 

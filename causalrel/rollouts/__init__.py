@@ -29,20 +29,23 @@ _FEWEST_UNITS, _DONORS, _FEWEST_PAST = 3, 5, 10
 
 _METHODS = {
     "interrupted": (
-        "an interrupted series: a {link} regression of a step on a trend, the hours of day and week and splines of what is "
-        "held fixed; noise is a first-order autoregression plus independent noise"
+        "an interrupted series: a {link} regression of a step on a trend, the hours of day and week and splines of "
+        "what is held fixed; noise is a first-order autoregression plus independent noise"
     ),
     "differences": (
-        "difference in differences: a {link} regression with effects of units, of periods, and of each date of switching "
-        "at each stage since, which compares with no unit that had switched; noise remembers along each unit"
+        "difference in differences: a {link} regression with effects of units, of periods, and of each date of "
+        "switching at each stage since, which compares with no unit that had switched; noise remembers along each unit"
     ),
     "synthetic": (
-        "a synthetic control: donors weighted by the past, with a ridge; what is left is a step in noise that remembers, "
-        "and draws spread further where pretended switches of donors show more than their noise"
+        "a synthetic control: donors weighted by the past, with a ridge; what is left is steps in noise that "
+        "remembers, and draws spread further where pretended switches of donors show more than their noise"
     ),
 }
 _ASSUMED = {
-    "interrupted": ("nothing else changed when {of} did, and the trend before it would have gone on",),
+    "interrupted": (
+        "nothing else changed when {of} did, and the trend before it would have gone on",
+        "what {of} does came at once and lasted",
+    ),
     "differences": (
         "without {of}, units that it reached would have moved as the others did, {scale}",
         "units do not disturb each other, and nobody acted on the rollout before it came",
@@ -195,7 +198,9 @@ def _bounds(panel: Panel, design: str) -> Check:
         reached = panel.treated & np.isin(panel.step, panel.step[~panel.treated])
         switched = len(np.unique(panel.unit[reached]))
         others = len(np.unique(panel.unit[~panel.treated & np.isin(panel.step, panel.step[panel.treated])]))
-        short = "" if min(switched, others) >= _FEWEST_UNITS else f"; fewer than {_FEWEST_UNITS} leave their own ways in it"
+        short = (
+            "" if min(switched, others) >= _FEWEST_UNITS else f"; fewer than {_FEWEST_UNITS} leave their own ways in it"
+        )
         text = f"{switched} units that switched are compared with {others} that had not yet{short}"
         return Check(name="independent units", passed=not short, says=text)
     before = len(np.unique(panel.step[panel.step < panel.dates[0]]))

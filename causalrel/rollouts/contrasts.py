@@ -1,4 +1,4 @@
-"""Contrasts: mean outcomes with and without a rollout out of a mixed regression, and placebos that must show nothing."""
+"""Contrasts: mean outcomes with and without a rollout by a mixed regression, and placebos that must show nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from causalrel.chains import chain_of
 from causalrel.estimates import Check
 from causalrel.mixed import fit_mixed
 from causalrel.networks import expit, make_term
-from causalrel.rollouts.panels import FEWEST_EVENTS, Panel
 from causalrel.regressions import time_groups
+from causalrel.rollouts.panels import FEWEST_EVENTS, Panel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A placebo that seems to act at this level fails its check.
 LEVEL = 0.05
+
+_MOST_STAGES = 5
 
 #: With fewer units than this, sums over units say nothing of how units vary.
 _FEWEST_CLUSTERS = 12
@@ -161,6 +163,33 @@ def hold(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         groups += [-1 if term.levels or place == 0 else count for place in range(term.width)]
     used = {group: place for place, group in enumerate(sorted({group for group in groups if group >= 0}))}
     return np.column_stack(parts), np.array([used.get(group, -1) for group in groups], dtype=np.int64)
+
+
+def stage_edges(count: int, most: float) -> NDArray[np.int64]:
+    """Cut the periods since a switch into stages, each about twice as long as the one before.
+
+    Noise that remembers reads a change off its first periods, so an effect that grows would be missed in a long stage.
+
+    Parameters
+    ----------
+    count : int
+        Periods since the switch.
+    most : float
+        Stages that the data can tell.
+
+    Returns
+    -------
+    ndarray of int64
+        First period of each stage, and the end; five stages at most.
+
+    Examples
+    --------
+    >>> stage_edges(31, 9).tolist()
+    [0, 1, 3, 7, 15, 31]
+    """
+    stages = int(np.clip(min(most, _MOST_STAGES), 1, max(1, np.log2(count + 1))))
+    edges = np.round(count * (2.0 ** np.arange(stages + 1) - 1) / (2.0**stages - 1))
+    return np.unique(edges).astype(np.int64)
 
 
 def averages(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalrel import display
-from causalrel.rollouts.contrasts import Found, Rows, averages, hold, pretend, tell_pretended
+from causalrel.rollouts.contrasts import Found, Rows, averages, hold, pretend, stage_edges, tell_pretended
 from causalrel.rollouts.panels import FEWEST_EVENTS, NEVER
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from causalrel.estimates import Check
     from causalrel.rollouts.panels import Panel
 
-#: Periods that windows are summed to, and stages since a switch that have effects of their own, at most.
-_MOST_PERIODS, _MOST_STAGES = 60, 3
+#: Periods that windows are summed to, at most.
+_MOST_PERIODS = 60
 
 
 def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
@@ -69,7 +69,7 @@ def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
     cells, counts, length = sum_cells(panel)
     treated = cells.treated
     stage, edges = _stages(cells)
-    kinds = np.where(treated, np.searchsorted(cells.dates, cells.switch[cells.unit]) * _MOST_STAGES + stage, -1)
+    kinds = np.where(treated, np.searchsorted(cells.dates, cells.switch[cells.unit]) * len(edges) + stage, -1)
     units = (cells.unit[:, None] == np.arange(1, len(cells.units))).astype(np.float64)
     periods = (cells.step[:, None] == np.unique(cells.step)[1:]).astype(np.float64)
     held = [np.ones((len(kinds), 1)), periods, units]
@@ -146,7 +146,7 @@ def sum_cells(panel: Panel) -> tuple[Panel, NDArray[np.float64], int]:
     keep &= compared[made]
     switch = np.full(len(panel.units), NEVER)
     np.minimum.at(switch, panel.unit[start][keep & reached], made[keep & reached])
-    sums = np.bincount(cell, weights=panel.bad)
+    sums = np.bincount(cell, weights=panel.bad).astype(np.float64)
     cells = replace(
         panel,
         columns={name: _mean(column, start, cell, counts) for name, column in panel.columns.items()},
@@ -154,7 +154,7 @@ def sum_cells(panel: Panel) -> tuple[Panel, NDArray[np.float64], int]:
         step=made.astype(np.int64),
         switch=switch,
         bad=sums if panel.total is not None else sums / counts,
-        total=None if panel.total is None else np.bincount(cell, weights=panel.total),
+        total=None if panel.total is None else np.bincount(cell, weights=panel.total).astype(np.float64),
     )
     return cells.among(keep), counts[keep], length
 
@@ -171,10 +171,7 @@ def _stages(cells: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut the time since a switch into stages, as many as the events reached allow."""
     treated = cells.treated
     since = np.where(treated, cells.step - np.where(treated, cells.switch[cells.unit], 0), 0)
-    reached = cells.among(treated)
-    allowed = reached.rarer / (FEWEST_EVENTS * len(cells.dates))
-    count = int(np.clip(min(allowed, since.max() + 1), 1, _MOST_STAGES))
-    edges = (np.arange(count + 1) * (since.max() + 1) + count - 1) // count
+    edges = stage_edges(int(since.max()) + 1, cells.among(treated).rarer / (FEWEST_EVENTS * len(cells.dates)))
     return np.searchsorted(edges, since, side="right").astype(np.int64) - 1, edges
 
 
@@ -213,5 +210,7 @@ def _checks(cells: Panel, never: NDArray[np.intp], chances: list[float]) -> Iter
     if len(never) > 1:
         worst = int(np.argmin(chances[1:]))
         chance = min(1.0, chances[1 + worst] * len(never))
-        what = f"a pretended switch of any of {len(never)} units that never switched (most of {cells.units[never[worst]]})"
+        what = (
+            f"a pretended switch of any of {len(never)} units that never switched (most of {cells.units[never[worst]]})"
+        )
         yield tell_pretended("placebo in space", what, chance, "units move apart without a switch")

@@ -236,8 +236,10 @@ def _told(panel: Panel, end: NDArray[np.int64]) -> tuple[Panel, list[Check]]:
     if len(returned):
         says.append(f"{_names(panel, returned)} went back, and what came after is left out")
     if short.any():
-        says.append(f"{_names(panel, np.flatnonzero(short))} left out for fewer than {FEWEST_WINDOWS} windows "
-                    "before or after the switch")
+        says.append(
+            f"{_names(panel, np.flatnonzero(short))} left out for fewer than {FEWEST_WINDOWS} windows "
+            "before or after the switch"
+        )
     checks = [Check(name="left out", passed=True, says="; ".join(says))] if says else []
     if not switched.any():
         checks.append(Check(name="switch", passed=False, says="no unit switched from the first level to the second"))

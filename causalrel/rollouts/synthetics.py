@@ -9,7 +9,7 @@ import numpy as np
 from causalrel.chains import chain_of
 from causalrel.estimates import Check
 from causalrel.mixed import Mixed, fit_mixed
-from causalrel.rollouts.contrasts import Found, pretend, tell_pretended
+from causalrel.rollouts.contrasts import Found, pretend, stage_edges, tell_pretended
 from causalrel.rollouts.panels import FEWEST_EVENTS
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ def synthesise(panel: Panel, draws: int, rng: np.random.Generator) -> Found | Ch
         return Check(name="donors", passed=False, says=says)
     weights = weigh(series[0], series[1:], after)
     left = series[0] - weights @ series[1:]
-    fitted = _step(left, after)
+    fitted, share = _step(left, after)
     others = range(1, min(len(series), _MOST_PLACEBOS + 1))
     pretended = [_pretended(series, other, after) for other in others]
-    spread = float(np.sqrt(np.mean([(mean / sd) ** 2 for mean, sd in pretended])))
+    spread = _spread(pretended)
     mean = fitted.weights @ fitted.means
-    moved = (mean + max(1.0, spread) * (fitted.draw(draws, rng) - mean))[:, 1]
+    moved = (mean + max(1.0, spread) * (fitted.draw(draws, rng) - mean)) @ share
     behind = panel.treated
     if panel.total is None:
         level, noise = float(panel.bad[behind].mean()), 0.0
@@ -88,16 +88,14 @@ def synthesise(panel: Panel, draws: int, rng: np.random.Generator) -> Found | Ch
         level = float(panel.bad[behind].sum()) / events
         noise = np.sqrt(level * (1 - level) / events)
     with_it = level + noise * rng.standard_normal(draws)
-    checks = _checks(left, after, fitted, pretended, spread)
+    checks = _checks(left, after, fitted, float(mean @ share), pretended)
     led = np.argsort(-weights)[:3]
     said = ", ".join(f"{names[i]} {weights[i]:.2f}" for i in led)
     donors = Check(name="donors", passed=True, says=f"{len(names)} units that never switched, led by {said}")
     return Found(parts=(("all", with_it - base * moved, with_it),), checks=(donors, *checks))
 
 
-def weigh(
-    one: NDArray[np.float64], others: NDArray[np.float64], after: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def weigh(one: NDArray[np.float64], others: NDArray[np.float64], after: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weigh donors so that their mean tracks the past of one unit, up to a constant.
 
     Parameters
@@ -161,48 +159,61 @@ def _series(panel: Panel) -> tuple[NDArray[np.float64], list[str], NDArray[np.bo
     after[period[late]] = True
     whole = (weights > 0).all(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        made = sums / weights
-        base = np.ones(len(made))
+        made, base = sums / weights, np.ones(len(sums))
         if panel.total is not None:
-            base = sums[:, ~after].sum(axis=1) / weights[:, ~after].sum(axis=1)
+            base = np.asarray(sums[:, ~after].sum(axis=1) / weights[:, ~after].sum(axis=1))
             whole &= base > 0
             made = made / base[:, None]
     kept = np.append(0, np.flatnonzero(whole[1:]) + 1)
     return made[kept], [panel.units[i - 1] for i in kept[1:]], after, float(base[0])
 
 
-def _step(left: NDArray[np.float64], after: NDArray[np.bool_]) -> Mixed:
-    """Fit a step in noise that remembers; a step half way before it is watched."""
-    count = len(left)
+def _step(left: NDArray[np.float64], after: NDArray[np.bool_]) -> tuple[Mixed, NDArray[np.float64]]:
+    """Fit steps, one a stage, in noise that remembers; return the fit and the share of each column in the mean step.
+
+    A step half way before the switch is watched.
+    """
+    count, reached = len(left), int(after.sum())
+    place = np.arange(count) - (count - reached)
+    edges = stage_edges(reached, reached)
+    stage = np.searchsorted(edges, place, side="right") - 1
+    columns = ((stage[:, None] == np.arange(len(edges) - 1)) & (place >= 0)[:, None]).astype(np.float64)
+    early = (np.arange(count) >= (count - reached) / 2).astype(np.float64)
     chain = chain_of(np.arange(count), np.zeros(count).astype(str), shared=True)
-    early = np.arange(count) >= np.flatnonzero(after)[0] / 2
-    x = np.column_stack([np.ones(count), after])
-    return fit_mixed(x, np.array([-1, -1]), left, None, chain, early[:, None].astype(np.float64))
+    x = np.column_stack([np.ones(count), columns])
+    fitted = fit_mixed(x, np.full(x.shape[1], -1), left, None, chain, early[:, None])
+    return fitted, np.append(0.0, columns.sum(axis=0) / reached)
 
 
 def _pretended(series: NDArray[np.float64], other: int, after: NDArray[np.bool_]) -> tuple[float, float]:
     """Return mean and standard deviation of the effect had one donor been the unit that switched."""
     donors = np.delete(series[1:], other - 1, axis=0)
-    fitted = _step(series[other] - weigh(series[other], donors, after) @ donors, after)
-    mean = fitted.weights @ fitted.means[:, 1]
-    within = fitted.weights @ (fitted.roots[:, 1] ** 2).sum(axis=1)
-    return float(mean), float(np.sqrt(within + fitted.weights @ (fitted.means[:, 1] - mean) ** 2))
+    fitted, share = _step(series[other] - weigh(series[other], donors, after) @ donors, after)
+    means = fitted.means @ share
+    mean = float(fitted.weights @ means)
+    within = (np.einsum("k,mkj->mj", share, fitted.roots) ** 2).sum(axis=1)
+    return mean, float(np.sqrt(fitted.weights @ (within + (means - mean) ** 2)))
+
+
+def _spread(pretended: list[tuple[float, float]]) -> float:
+    """Return how far pretended effects vary, by their own standard deviations."""
+    return float(np.sqrt(np.mean([(mean / sd) ** 2 for mean, sd in pretended])))
 
 
 def _checks(
     left: NDArray[np.float64],
     after: NDArray[np.bool_],
     fitted: Mixed,
+    mean: float,
     pretended: list[tuple[float, float]],
-    spread: float,
 ) -> list[Check]:
-    mean = fitted.weights @ fitted.means[:, 1]
+    spread = _spread(pretended)
     stronger = sum(abs(other) >= abs(mean) for other, _ in pretended)
     space = Check(
         name="placebo in space",
         passed=spread <= _MOST_SPREAD,
-        says=f"pretended switches of {len(pretended)} units that never switched show {spread:.1f} times what their noise "
-        f"would, and {stronger} of them as much as the real one",
+        says=f"pretended switches of {len(pretended)} units that never switched show {spread:.1f} times what their "
+        f"noise would, and {stronger} of them as much as the real one",
     )
     meaning = "the weighted units do not track the past"
     early = tell_pretended("placebo in time", "a switch half way before the real one", pretend(fitted, 0), meaning)

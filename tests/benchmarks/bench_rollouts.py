@@ -64,7 +64,8 @@ def cell(seeds: range, *, design: str, outcome: str, memory: float, drift: float
     return (
         f"{design}, {outcome}, memory {memory}, drift {drift}: covers {inside.mean():.1%} of {len(rows)} "
         f"({quiet} where no placebo fails), bias {error.mean() / truth.mean():+.1%} "
-        f"(se {error.std() / np.sqrt(len(rows)) / truth.mean():.1%}), width {width.mean() / truth.mean():.2f} of the effect; "
+        f"(se {error.std() / np.sqrt(len(rows)) / truth.mean():.1%}), "
+        f"width {width.mean() / truth.mean():.2f} of the effect; "
         f"fails: {told or 'none'}; refused {refused}; {(time.process_time() - start) / len(seeds):.2f} CPU-s each"
     )
 
