@@ -89,7 +89,7 @@ def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
     named = [("all", treated), *_named(cells, stage, edges, length, panel)]
     found = averages(rows, fitted, [part for _, part in named], draws, rng)
     parts = tuple((name, *pair) for (name, _), pair in zip(named, found, strict=True))
-    chances = [pretend(fitted, place) for place in range(len(never) + 1)]
+    chances = [pretend(fitted, place) for place in range(len(never) + 2)]
     return Found(parts=parts, checks=tuple(_checks(cells, never, chances)))
 
 
@@ -194,22 +194,24 @@ def _named(
 
 
 def _placebos(cells: Panel, never: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return a pretended earlier switch of units that did switch, and a pretended one of each that never did."""
+    """Return an earlier step and a trend of units that did switch, and a pretended switch of each that never did."""
     first = int(cells.step.min())
     switched = cells.switch[cells.unit] != NEVER
     half = (first + np.where(switched, cells.switch[cells.unit], 0)) / 2
     early = switched & (cells.step >= half)
+    until = np.where(switched, np.minimum(cells.step - np.where(switched, cells.switch[cells.unit], 0), 0), 0)
     date = int(np.median(cells.switch[cells.switch != NEVER]))
     others = (cells.unit[:, None] == never) & (cells.step >= date)[:, None]
-    return np.column_stack([early, others]).astype(np.float64)
+    return np.column_stack([early, until, others]).astype(np.float64)
 
 
 def _checks(cells: Panel, never: NDArray[np.intp], chances: list[float]) -> Iterator[Check]:
     meaning = "units that switched moved apart from the others before they did"
-    yield tell_pretended("placebo in time", "a switch half way before the real one", chances[0], meaning)
+    chance = min(1.0, 2 * min(chances[:2]))
+    yield tell_pretended("placebo in time", "a step half way, or a trend, before the switch", chance, meaning)
     if len(never) > 1:
-        worst = int(np.argmin(chances[1:]))
-        chance = min(1.0, chances[1 + worst] * len(never))
+        worst = int(np.argmin(chances[2:]))
+        chance = min(1.0, chances[2 + worst] * len(never))
         what = (
             f"a pretended switch of any of {len(never)} units that never switched (most of {cells.units[never[worst]]})"
         )

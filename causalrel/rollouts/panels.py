@@ -227,11 +227,11 @@ def _told(panel: Panel, end: NDArray[np.int64]) -> tuple[Panel, list[Check]]:
     """Leave out what cannot be compared, and say so."""
     returned = np.flatnonzero(end != NEVER)
     panel = panel.among(panel.step < end[panel.unit])
-    switched = panel.switch != NEVER
     count = len(panel.units)
     before = np.bincount(panel.unit[~panel.treated], minlength=count)
+    switched = (panel.switch != NEVER) & (before > 0)
     after = np.bincount(panel.unit[panel.treated], minlength=count)
-    short = switched & ((before < FEWEST_WINDOWS) | (after < FEWEST_WINDOWS))
+    short = (panel.switch != NEVER) & ((before < FEWEST_WINDOWS) | (after < FEWEST_WINDOWS))
     says = []
     if len(returned):
         says.append(f"{_names(panel, returned)} went back, and what came after is left out")
@@ -242,7 +242,13 @@ def _told(panel: Panel, end: NDArray[np.int64]) -> tuple[Panel, list[Check]]:
         )
     checks = [Check(name="left out", passed=True, says="; ".join(says))] if says else []
     if not switched.any():
-        checks.append(Check(name="switch", passed=False, says="no unit switched from the first level to the second"))
+        checks.append(
+            Check(
+                name="switch",
+                passed=False,
+                says="no unit switched from the first level to the second; levels stand in the order of time",
+            )
+        )
     elif not (switched & ~short).any():
         most = (int(before[switched].max()), int(after[switched].max()))
         text = f"no unit has {FEWEST_WINDOWS} windows before and after its switch (at most {most[0]} and {most[1]})"
