@@ -105,9 +105,9 @@ def effect(
     >>> answer.select(quantity="burn").chance(above=0) > 0.95
     True
     """
-    from causalrel.bridges import dowhy
-
     variable = _settable(windows, graph, of, on)
+    if design == "graph" and since is not None:
+        raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
     chosen = _levels(windows, variable, levels)
     narrowed, checks = _where(windows, where)
     told: dict[str, Any] = {
@@ -119,10 +119,26 @@ def effect(
         chosen = before_and_after(narrowed, of, chosen, named=levels is not None)
         told["question"] = _sentence(of, on, chosen, where)
         if (failed := _unseen(narrowed, variable, chosen, [of, on])) is not None:
-            return refusal(method="a rollout, told by its switches", checks=[*checks, failed], **told)
+            checks.append(failed)
         return answer_rollout(narrowed, graph, of, on, chosen, design, since, draws, seed, checks, told)
-    if since is not None:
-        raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
+    return _by_graph(narrowed, graph, variable, on, chosen, draws, seed, checks, told)
+
+
+def _by_graph(
+    narrowed: Windows,
+    graph: Graph,
+    variable: Variable,
+    on: str,
+    chosen: tuple[Level, ...],
+    draws: int,
+    seed: int,
+    checks: list[Check],
+    told: dict[str, Any],
+) -> Estimate:
+    """Answer by windows that are alike in what the graph holds fixed."""
+    from causalrel.bridges import dowhy
+
+    of = variable.name
     found = dowhy.identify(graph, of=of, on=on)
     method = _METHOD.format(link="logistic", noise="noise as the windows tell")
     fixed = adjustment(graph, of, on, found.adjustment or ())

@@ -98,7 +98,7 @@ def answer_rollout(
     draws, seed : int
         Number and seed of the draws.
     checks : sequence of Check
-        What was said before.
+        What was said before; refused where one failed.
     told : dict
         ``question`` and ``origin``; its assumptions are replaced.
 
@@ -124,8 +124,9 @@ def answer_rollout(
     """
     if on not in graph.descendants(of):
         says = f"the graph has no path from {of} to {on}: it says there is no effect"
-        failed = Check(name="identification", passed=False, says=says)
-        return refusal(method="a rollout, told by its switches", checks=[*checks, failed], **told)
+        checks = [Check(name="identification", passed=False, says=says)]
+    if not all(check.passed for check in checks):
+        return refusal(method="a rollout, told by its switches", checks=checks, **told)
     apart = graph.ancestors(on) - graph.descendants(of) - {of, on}
     fixed = [name for name in graph.names if name in apart and name in windows.varying]
     found = tell_rollout(

@@ -128,7 +128,7 @@ def sum_cells(panel: Panel) -> tuple[Panel, NDArray[np.float64], int]:
     ... )
     >>> cells, counts, length = sum_cells(panel)
     >>> length, cells.switch.tolist()[0], len(counts)
-    (2, 31, 120)
+    (5, 12, 48)
     """
     first = int(panel.step.min())
     most = int(np.clip(panel.rarer / FEWEST_EVENTS, 6, _MOST_PERIODS))

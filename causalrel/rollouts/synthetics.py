@@ -115,7 +115,7 @@ def weigh(one: NDArray[np.float64], others: NDArray[np.float64], after: NDArray[
     Examples
     --------
     >>> time = np.arange(40.0)
-    >>> others = np.array([np.sin(time), np.cos(time), np.sin(time / 3)])
+    >>> others = np.array([np.sin(time / 5), np.cos(time / 5), np.sin(time / 9)])
     >>> weigh(others[0] + 5, others, time >= 30).round(1).tolist()[0] > 0.5
     True
     """
@@ -157,7 +157,7 @@ def _series(panel: Panel) -> tuple[NDArray[np.float64], list[str], NDArray[np.bo
     weights = np.bincount(key, weights=weight, minlength=shape[0]).reshape(-1, count)
     after = np.zeros(count, dtype=bool)
     after[period[late]] = True
-    whole = (weights > 0).all(axis=1)
+    whole = np.asarray((weights > 0).all(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         made, base = sums / weights, np.ones(len(sums))
         if panel.total is not None:
