@@ -27,6 +27,9 @@ Rollout = Literal["rollout", "interrupted", "differences", "synthetic"]
 #: chosen, and windows before its switch.
 _FEWEST_UNITS, _DONORS, _FEWEST_PAST = 3, 5, 10
 
+#: Units that may have effects of their own.
+_MOST_UNITS = 200
+
 _METHODS = {
     "interrupted": (
         "an interrupted series: a {link} regression of a step on a trend, the hours of day and week and splines of "
@@ -184,6 +187,8 @@ def _impossible(panel: Panel, design: str, of: str) -> list[Check]:
         says.append(f"{panel.rarer:.0f} events of the rarer kind say nothing; {FEWEST_EVENTS} are needed")
     if design == "differences" and not _compared(panel):
         says.append(f"all units switched {of} at once, which leaves nobody to compare with: ask for design interrupted")
+    if design == "differences" and len(panel.units) > _MOST_UNITS:
+        says.append(f"{len(panel.units)} units are more than {_MOST_UNITS}: count windows by something coarser")
     if design == "synthetic" and len(panel.dates) > 1:
         says.append(f"{of} was switched at {len(panel.dates)} dates: name one by since, or ask for design differences")
     return [Check(name="design", passed=False, says=one) for one in says]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalrel import display
+from causalrel.estimates import Check
 from causalrel.rollouts.contrasts import Found, Rows, averages, hold, pretend, stage_edges, tell_pretended
 from causalrel.rollouts.panels import FEWEST_EVENTS, NEVER
 
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from causalrel.estimates import Check
     from causalrel.rollouts.panels import Panel
 
 #: Periods that windows are summed to, at most.
 _MOST_PERIODS = 60
 
 
-def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
+def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found | Check:
     """Estimate what a rollout did to the units it reached, from units that it had not reached at the same time.
 
     Units and periods have effects of their own, and so has each date of switching at each stage since: no unit that
@@ -42,8 +42,9 @@ def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
 
     Returns
     -------
-    Found
-        The mean outcome of what was reached, by stage since the switch and by date, and the checks.
+    Found or Check
+        The mean outcome of what was reached, by stage since the switch and by date, and the checks; the failed check
+        where no period can be compared.
 
     Examples
     --------
@@ -68,6 +69,8 @@ def difference(panel: Panel, draws: int, rng: np.random.Generator) -> Found:
     """
     cells, counts, length = sum_cells(panel)
     treated = cells.treated
+    if not treated.any():
+        return Check(name="design", passed=False, says="no period has units on both sides of the switch")
     stage, edges = _stages(cells)
     kinds = np.where(treated, np.searchsorted(cells.dates, cells.switch[cells.unit]) * len(edges) + stage, -1)
     units = (cells.unit[:, None] == np.arange(1, len(cells.units))).astype(np.float64)
@@ -210,9 +213,8 @@ def _checks(cells: Panel, never: NDArray[np.intp], chances: list[float]) -> Iter
     chance = min(1.0, 2 * min(chances[:2]))
     yield tell_pretended("placebo in time", "a step half way, or a trend, before the switch", chance, meaning)
     if len(never) > 1:
-        worst = int(np.argmin(chances[2:]))
-        chance = min(1.0, chances[2 + worst] * len(never))
-        what = (
-            f"a pretended switch of any of {len(never)} units that never switched (most of {cells.units[never[worst]]})"
-        )
+        place = int(np.argmin(chances[2:]))
+        chance = min(1.0, chances[2 + place] * len(never))
+        most = cells.units[never[place]]
+        what = f"a pretended switch of any of {len(never)} units that had not switched (most of {most})"
         yield tell_pretended("placebo in space", what, chance, "units move apart without a switch")
