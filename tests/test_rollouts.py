@@ -12,6 +12,7 @@ from rollout_worlds import START, rollout_world
 from scipy.optimize import minimize
 
 import causalrel as cr
+from causalrel.reports.extracts import contrasts
 from causalrel.rollouts.contrasts import Rows, averages
 from causalrel.rollouts.differences import difference, sum_cells
 from causalrel.rollouts.panels import NEVER, Panel, make_panel
@@ -142,6 +143,8 @@ def test_the_switches_choose_the_design(design: str, begins: str) -> None:
     assert answer.method.startswith(begins)
     burn, share = (answer.select(quantity=name, when="all").draws[:, 0] for name in ("burn", "bad_share"))
     assert np.allclose(burn, share / 0.02)
+    (contrast,) = contrasts(answer)
+    assert contrast.parts["burn"][0] == pytest.approx(burn.mean())
     assert answer.facts() == ask(made.windows, made.graph, on="ttft").facts()
 
 
