@@ -7,7 +7,7 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,8 @@ from causalrel.cli.options import (
     Cluster,
     ColumnMap,
     Data,
+    Design,
+    DesignOf,
     Do,
     During,
     Every,
@@ -221,6 +223,8 @@ def effect(
     cluster: Cluster = None,
     per: Annotated[str | None, typer.Option("--per", help="Tell the effect for each value of this column.")] = None,
     where: Where = None,
+    design: DesignOf = Design.graph,
+    since: Annotated[str | None, typer.Option("--since", help="Of a rollout, the switch asked about.")] = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
@@ -228,7 +232,8 @@ def effect(
     """Estimate what setting one variable does to a budget."""
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
-    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, levels=levels, by=per, where=where, seed=seed)
+    told: dict[str, Any] = {"levels": levels, "by": per, "where": where, "design": design.value, "since": since}
+    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, seed=seed, **told)
     write_estimate(found, form, output)
 
 

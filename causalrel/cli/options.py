@@ -39,6 +39,19 @@ class Search(StrEnum):
     pgmpy_pc = "pgmpy-pc"
 
 
+class Design(StrEnum):
+    """What an effect is told by."""
+
+    graph = "graph"
+    rollout = "rollout"
+    interrupted = "interrupted"
+    differences = "differences"
+    synthetic = "synthetic"
+
+
+DesignOf = Annotated[Design, typer.Option("--design", help="The graph, or a rollout told by its switches.")]
+
+
 class Tell(StrEnum):
     """What is told of a budget."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
 
 from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
 from causalrel.effects.designs import MOST_LEVELS, Design, Level, make_design
 from causalrel.effects.soundness import attack, judge
 from causalrel.effects.standards import regress, standardise
+from causalrel.effects.switches import answer_rollout, before_and_after
+from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.fitting import check_nodes, rows_of
 from causalrel.graphs import Graph
@@ -22,9 +23,12 @@ from causalrel.regressions import Coefficients
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from numpy.typing import NDArray
 
     from causalrel.mixed import Mixed
+    from causalrel.rollouts import Rollout
     from causalrel.variables import Variable
 
 _METHOD = (
@@ -47,6 +51,8 @@ def effect(
     levels: Sequence[Level] | None = None,
     by: str | None = None,
     where: str | None = None,
+    design: Literal["graph"] | Rollout = "graph",
+    since: datetime | str | None = None,
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
@@ -69,6 +75,13 @@ def effect(
         told for each value, in a key ``group``; ``frame(together=True)`` gives bands that hold for all at once.
     where : str, optional
         Predicate on the windows' columns; only windows that meet it are used and spoken of.
+    design : {"graph", "rollout", "interrupted", "differences", "synthetic"}
+        ``graph`` compares windows at each level that are alike in what the graph holds fixed. The others compare
+        before and after one switch from the first level to the second, of each unit at its own date: an interrupted
+        series, difference in differences, a synthetic control, or with ``rollout`` the one that the switches allow
+        (:mod:`causalrel.rollouts`). They speak of the windows that the rollout reached.
+    since : datetime.datetime or str, optional
+        Of a rollout, the switch asked about; units that switched at another date are compared with until then.
     draws : int
         Number of draws.
     seed : int
@@ -79,7 +92,8 @@ def effect(
     Estimate
         Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities: differences ``bad_share``,
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
-        ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Refused where the graph does not
+        ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Of a rollout also ``when``: all
+        windows reached, those of a stage since the switch, or those of one date. Refused where the graph does not
         identify it, a level was never seen, levels never overlap, or it switched too rarely.
 
     Raises
@@ -97,6 +111,8 @@ def effect(
     True
     """
     variable = _settable(windows, graph, of, on)
+    if design == "graph" and since is not None:
+        raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
     asked = _Asked(graph=graph, of=of, on=on, levels=_levels(windows, variable, levels), draws=draws, seed=seed)
     narrowed, checks = _where(windows, where)
     told: dict[str, Any] = {
@@ -104,6 +120,14 @@ def effect(
         "assumptions": _assumptions(graph, of, on),
         "origin": windows.origin(seed, graph.fingerprint()),
     }
+    if design != "graph":
+        if by is not None:
+            raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
+        levels_told = before_and_after(narrowed, of, asked.levels, named=levels is not None)
+        told["question"] = _sentence(of, on, levels_told, where)
+        if (failed := _unseen(narrowed, variable, levels_told, [of, on])) is not None:
+            checks.append(failed)
+        return answer_rollout(narrowed, graph, of, on, levels_told, design, since, draws, seed, checks, told)
     if by is None:
         return _answer(narrowed, asked, checks, told)
     told["question"] = told["question"].removesuffix("?") + f", for each {by}?"
@@ -148,7 +172,7 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
     noise = _NOISE.format(block=data.block) if data.smooth else _GROUPS
     return Estimate(
         **told,
-        **_in_budget_units(windows, of, on, levels, shares),
+        **in_budget_units(windows, of, on, levels, shares),
         method=_METHOD.format(link=link, noise=noise),
         checks=(*checks, *attacked),
         verdict=verdict if all(check.passed for check in attacked) else "bounded",
@@ -288,51 +312,6 @@ def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray
             answer=answer((levels[0], level)),
         )
     return shares, [] if isinstance(fitted[0], Coefficients) else attack(data, fitted[0], of)
-
-
-def _in_budget_units(
-    windows: Windows, of: str, on: str, levels: tuple[Level, ...], shares: Mapping[Level, NDArray[np.float64]]
-) -> dict[str, Any]:
-    base = shares[levels[0]]
-    rows: list[tuple[str, str, Level]] = []
-    columns: list[NDArray[np.float64]] = []
-
-    def add(quantity: str, unit: str, level: Level, values: NDArray[np.float64]) -> None:
-        rows.append((quantity, unit, level))
-        columns.append(values)
-
-    if on in {slo.name for slo in windows.slos}:
-        slo = windows.slo(on)
-        start, end = windows.span
-        span = (end - start).total_seconds()
-        hours = slo.period.total_seconds() / 3600
-        events = float(windows.table[f"{on}.total"].sum()) / span * 3600 * hours
-        for level in levels[1:]:
-            change = shares[level] - base
-            add("burn", "1", level, change / slo.allowed)
-            add("bad_share", "1", level, change)
-            add("events", f"events a {slo.period.days} d period", level, change * events)
-            add("budget_hours", f"h a {slo.period.days} d period", level, change / slo.allowed * hours)
-        for level in levels:
-            add("bad_share_at", "1", level, shares[level])
-        unit = "1"
-    else:
-        unit = windows.variable(on).unit
-        for level in levels[1:]:
-            add("value", unit, level, shares[level] - base)
-        for level in levels:
-            add("value_at", unit, level, shares[level])
-    terms = pl.DataFrame(
-        {
-            "slo": [on] * len(rows),
-            "quantity": [row[0] for row in rows],
-            "unit": [row[1] for row in rows],
-            "of": [of] * len(rows),
-            "baseline": [display.level(levels[0])] * len(rows),
-            "level": [display.level(row[2]) for row in rows],
-        }
-    )
-    return {"draws": np.column_stack(columns), "terms": terms, "unit": unit}
 
 
 def _assumptions(graph: Graph, of: str, on: str) -> tuple[str, ...]:

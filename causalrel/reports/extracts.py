@@ -159,7 +159,7 @@ def _share(parts: Mapping[str, NDArray[np.float64]], total: Mapping[str, NDArray
 
 
 def contrasts(answer: Estimate) -> list[Contrast]:
-    """Return what each level does against its baseline.
+    """Return what each level does against its baseline; of a rollout, in all windows that it reached.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def contrasts(answer: Estimate) -> list[Contrast]:
         return []
     found: dict[tuple[str, str, str, str], dict[str, Interval]] = {}
     for row in answer.frame(PROB).iter_rows(named=True):
-        if not row["quantity"].endswith("_at"):
+        if not row["quantity"].endswith("_at") and row.get("when", "all") == "all":
             key = (row["slo"], row["of"], _text(row["baseline"]), _text(row["level"]))
             found.setdefault(key, {})[row["quantity"]] = (row["mean"], row["low"], row["high"])
     return [Contrast(slo=k[0], of=k[1], baseline=k[2], level=k[3], parts=parts) for k, parts in found.items()]
