@@ -13,8 +13,10 @@ from causalrel.regressions import fit_rate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it.
+#: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it;
+#: never more than this share of a level's windows, and shared among all that is held fixed, since each cuts some off.
 _FEWEST_BEYOND = 5
+_MOST_BEYOND = 0.1
 
 #: Share of events, bad or all, that must lie where every level was seen for the answer to speak of the rest too.
 MOST = 0.8
@@ -90,7 +92,7 @@ def _seen_at_each(code: NDArray[np.int64], held: Sequence[NDArray[np.float64]]) 
     marked = np.ones(len(code), dtype=bool)
     for values in held:
         ordered = [np.sort(values[code == level]) for level in np.unique(code)]
-        reach = [min(_FEWEST_BEYOND, len(one)) for one in ordered]
+        reach = [max(1, int(min(_FEWEST_BEYOND, _MOST_BEYOND * len(one)) / len(held))) for one in ordered]
         marked &= values >= max(one[k - 1] for one, k in zip(ordered, reach, strict=True))
         marked &= values <= min(one[-k] for one, k in zip(ordered, reach, strict=True))
     return marked

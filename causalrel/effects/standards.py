@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Rows whose outcome is worked out at once, over all draws.
 _CHUNK = 4096
 
+#: With fewer units a coefficient than this the covariance clustered by unit is too small, and units are left out in turn.
+_MANY_A_COLUMN = 20
+
 
 def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """Fit the outcome on the design: noise modelled as a chain, or a covariance clustered by units.
@@ -68,14 +71,18 @@ def _by_groups(data: Design, rows: NDArray[np.intp]) -> Coefficients:
     x = matrix(data, rows, data.treat[rows])
     if len(rows) < x.shape[1] + 2:
         raise errors.refused("the effect", f"{x.shape[1]} coefficients need more than {len(rows)} windows")
+    units = len(np.unique(data.groups[rows]))
+    few = data.by_unit and units < _MANY_A_COLUMN * x.shape[1]
     freedom = None
     if not data.by_unit:
-        freedom = float(max(1, min(len(np.unique(data.groups)), data.assignments) - 1))
+        freedom = float(max(1, min(units, data.assignments) - 1))
     elif data.assignments < 6:
         freedom = float(max(1, len(rows) - x.shape[1]))
+    elif few:
+        freedom = float(max(1, units - x.shape[1]))
     if data.total is None:
-        return fit_line(x, data.bad[rows], data.groups[rows], freedom)
-    return fit_rate(x, data.bad[rows], data.total[rows], data.groups[rows], freedom)
+        return fit_line(x, data.bad[rows], data.groups[rows], freedom, few=few)
+    return fit_rate(x, data.bad[rows], data.total[rows], data.groups[rows], freedom, few=few)
 
 
 def standardise(
