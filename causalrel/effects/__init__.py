@@ -34,6 +34,7 @@ _NOISE = (
     "noise is a first-order autoregression along time plus independent noise, with the uncertainty of both, and draws "
     "spread further where sums over blocks of {block} windows vary more"
 )
+_APART = "noise is independent between units, and draws spread further where units vary more than that says"
 _GROUPS = "draws from a t distribution with a covariance clustered by unit"
 
 
@@ -121,7 +122,7 @@ def effect(
     checks += said
     verdict = verdict if all(check.passed for check in said) else "bounded"
     link = "logistic" if data.total is not None else "linear"
-    noise = _NOISE.format(block=data.block) if data.smooth else _GROUPS
+    noise = _GROUPS if not data.smooth else _APART if data.by_unit else _NOISE.format(block=data.block)
     return Estimate(
         **told,
         **_in_budget_units(narrowed, of, on, chosen, shares),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalrel.effects.overlap import supported
+from causalrel.effects.overlap import level_alone, share_of, supported
 from causalrel.fitting import rows_of
 from causalrel.networks import Term, make_term
 from causalrel.regressions import time_groups
@@ -27,6 +27,9 @@ MOST_LEVELS = 12
 #: Events of the rarer kind (bad or good) that one coefficient needs (Peduzzi et al. 1996,
 #: doi:10.1016/S0895-4356(96)00236-3); with fewer than that in all, nothing but the treatment is fitted.
 _FEWEST_A_TERM = 10
+
+#: Units, of one row each, from which on their regression is mixed too.
+_FEWEST_UNITS = 30
 
 #: Quantiles at which a smooth term bends: many of what sets the treatment, fewer of what only tells noise apart.
 _BENDS = (0.01, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.99)
@@ -60,7 +63,11 @@ class Design:
     assignments : int
         Independent settings of the treatment.
     supported : ndarray of bool, shape (n,)
-        Rows that could have had any of the levels.
+        Rows that could have had any of the levels, and that the answer speaks of.
+    overlap : float
+        Share of the events, or of the bad ones, that fell in them.
+    only : int or None
+        Index of the level whose units alone the answer speaks of; None where it speaks of all.
     unit_effects : bool
         Whether each unit gets its own intercept.
     crossed : bool
@@ -83,6 +90,8 @@ class Design:
     by_unit: bool
     assignments: int
     supported: NDArray[np.bool_]
+    overlap: float
+    only: int | None
     unit_effects: bool
     crossed: bool
     smooth: bool
@@ -127,26 +136,50 @@ def make_design(
     >>> data.by_unit, data.total is None
     (False, False)
     """
-    slo = on in {item.name for item in windows.slos}
     columns, code = _at_levels(rows_of(windows, [variable.name, *fixed, on])[0], variable, levels)
-    values = columns[variable.name]
+    draft = _draft(windows, variable.name, on, fixed, columns, code, assigned_by, len(levels))
+    if draft.by_unit and draft.code is not None and (only := level_alone(draft.code, draft.supported)) is not None:
+        marked = draft.supported
+        share = float(marked[draft.code == only].mean())
+        columns = {name: column[marked] for name, column in columns.items()}
+        draft = _draft(windows, variable.name, on, fixed, columns, draft.code[marked], assigned_by, len(levels))
+        return replace(draft, supported=draft.code == only, overlap=share, only=only)
+    if draft.by_unit:
+        return draft
+    groups, block = time_groups(columns["step"], rough(draft, np.arange(len(draft.bad))))
+    return replace(draft, groups=groups, block=block)
+
+
+def _draft(
+    windows: Windows,
+    of: str,
+    on: str,
+    fixed: Sequence[str],
+    columns: dict[str, NDArray[Any]],
+    code: NDArray[np.int64] | None,
+    assigned_by: Sequence[str],
+    count: int,
+) -> Design:
+    """Give a design whose groups are units and which speaks of all rows that overlap."""
+    slo = on in {item.name for item in windows.slos}
+    values = columns[of]
     bad, total = (columns[f"{on}.bad"], columns[f"{on}.total"]) if slo else (columns[on], None)
     units, unit = np.unique(columns["unit"], return_inverse=True)
-    within = np.array([len(np.unique(values[unit == i])) > 1 for i in range(len(units))])
-    by_unit = bool(within.mean() < 0.5)
+    by_unit = bool(np.mean([len(np.unique(values[unit == i])) > 1 for i in range(len(units))]) < 0.5)
     rarer = len(values) if total is None else min(bad.sum(), (total - bad).sum())
-    enough = bool(rarer >= _FEWEST_A_TERM)
+    smooth = bool(rarer >= _FEWEST_A_TERM) and (not by_unit or len(values) == len(units) >= _FEWEST_UNITS)
     terms = tuple(
-        _term(name, columns[name], windows, few=name not in assigned_by, smooth=enough and not by_unit)
-        for name in (fixed if enough else ())
+        _term(name, columns[name], windows, few=name not in assigned_by, smooth=smooth)
+        for name in (fixed if rarer >= _FEWEST_A_TERM else ())
         if len(np.unique(columns[name])) > 1
     )
-    draft = Design(
+    marked = supported(code, terms, columns, np.ones(len(values)) if total is None else bad, assigned_by)
+    return Design(
         columns=columns,
         code=code,
-        term=make_term(variable.name, values, category=False)
+        term=make_term(of, values, category=False)
         if code is None
-        else Term(name="treatment", levels=tuple(str(i) for i in range(len(levels)))),
+        else Term(name="treatment", levels=tuple(str(i) for i in range(count))),
         treat=values if code is None else code.astype(str),
         terms=terms,
         bad=bad,
@@ -155,16 +188,14 @@ def make_design(
         block=0,
         by_unit=by_unit,
         assignments=_assignments(values, columns["step"], unit, by_unit=by_unit),
-        supported=supported(code, terms, columns, np.ones(len(values)) if total is None else bad, assigned_by),
+        supported=marked,
+        overlap=share_of(marked, bad, total),
+        only=None,
         unit_effects=bool(terms) and not by_unit and 1 < len(units) <= 30,
         crossed=rarer >= _FEWEST_A_TERM * 2 * (len(terms) + 1),
-        smooth=enough and not by_unit,
+        smooth=smooth,
         assigned_by=tuple(assigned_by),
     )
-    if by_unit:
-        return draft
-    groups, block = time_groups(columns["step"], rough(draft, np.arange(len(values))))
-    return replace(draft, groups=groups, block=block)
 
 
 def _at_levels(

@@ -21,6 +21,9 @@ _MOST_BEYOND = 0.1
 #: Share of events, bad or all, that must lie where every level was seen for the answer to speak of the rest too.
 MOST = 0.8
 
+#: With a smaller share than this there is no answer for all.
+LEAST = 0.2
+
 
 def supported(
     code: NDArray[np.int64] | None,
@@ -85,6 +88,60 @@ def supported(
         marked &= (share > 0.02) & ((share < 0.98) | (count > 2))
     common = marked & _seen_at_each(code, [columns[term.name] for term in numbers if term.name in assigned_by])
     return marked if weight[common].sum() >= MOST * weight[marked].sum() else common
+
+
+def share_of(marked: NDArray[np.bool_], bad: NDArray[np.float64], total: NDArray[np.float64] | None) -> float:
+    """Return the share of the events, or of the bad ones if less, that fell in marked rows.
+
+    Parameters
+    ----------
+    marked : ndarray of bool, shape (n,)
+        Rows.
+    bad, total : ndarray of float64, shape (n,)
+        Event counts; ``total`` is None for a numeric outcome, where rows are counted.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> share_of(np.array([True, False]), np.array([1.0, 3.0]), np.array([10.0, 10.0]))
+    0.25
+    """
+    if total is None:
+        return float(marked.mean())
+    share = float(total[marked].sum() / total.sum())
+    return min(share, float(bad[marked].sum() / max(bad.sum(), 1.0))) if bad.any() else share
+
+
+def level_alone(code: NDArray[np.int64], marked: NDArray[np.bool_]) -> int | None:
+    """Return the level whose units alone can be spoken of, where hardly any of the others could have had it.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n,)
+        Index of each row's level.
+    marked : ndarray of bool, shape (n,)
+        Rows that could have had any of the levels.
+
+    Returns
+    -------
+    int or None
+        Index of the level; None where all can be spoken of, or none.
+
+    Examples
+    --------
+    >>> code = np.repeat([0, 1], [95, 5])
+    >>> level_alone(code, np.arange(100) >= 85)
+    1
+    """
+    if marked.mean() >= LEAST:
+        return None
+    shares = [float(marked[code == level].mean()) for level in range(int(code.max()) + 1)]
+    best = int(np.argmax(shares))
+    return best if shares[best] >= MOST else None
 
 
 def _seen_at_each(code: NDArray[np.int64], held: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:

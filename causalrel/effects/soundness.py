@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalrel import display
 from causalrel.effects.designs import Design, Level, layout
-from causalrel.effects.overlap import MOST
+from causalrel.effects.overlap import LEAST, MOST
 from causalrel.estimates import Check, Verdict
 from causalrel.regressions import time_groups
 
@@ -49,16 +50,16 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     >>> judge(data, (4.0, 8.0))[0]
     'answered'
     """
-    weight = np.ones(len(data.bad)) if data.total is None else data.total
-    share = float(weight[data.supported].sum() / weight.sum())
-    if data.total is not None:
-        share = min(share, float(data.bad[data.supported].sum() / max(data.bad.sum(), 1.0)) if data.bad.any() else 1.0)
-    overlap = Check(
-        name="overlap",
-        passed=share >= MOST,
-        says=f"{100 * share:.0f}% of the events, or of the bad ones, fell in windows that could have had any "
-        "of the levels; the answer speaks of those",
+    says = (
+        f"{100 * data.overlap:.0f}% of the events, or of the bad ones, fell in windows that could have had any "
+        "of the levels; the answer speaks of those"
     )
+    if data.only is not None:
+        says = (
+            f"{100 * data.overlap:.0f}% of the units at {display.level(levels[data.only])}, and hardly any others, "
+            "could have had any of the levels; the answer speaks of those alone"
+        )
+    overlap = Check(name="overlap", passed=data.only is None and data.overlap >= MOST, says=says)
     what = "units" if data.by_unit else "separate changes or starting levels"
     switches = Check(
         name="independent assignments",
@@ -76,7 +77,7 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     )
     checks = [overlap, switches, blocks]
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
-    if share < 0.2 or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
+    if data.overlap < LEAST or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
         verdict = "refused"
     return verdict, checks
 

@@ -27,9 +27,9 @@ _MANY_A_COLUMN = 20
 def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """Fit the outcome on the design: noise modelled as a chain, or a covariance clustered by units.
 
-    Where the treatment was switched within units and there are ten events of the rarer kind, the regression is mixed
-    (:func:`causalrel.mixed.fit_mixed`); else clustered, with degrees of freedom by the scarcer of groups and
-    assignments.
+    Where the treatment was switched within units and there are ten events of the rarer kind, or where many units have
+    one row each, the regression is mixed (:func:`causalrel.mixed.fit_mixed`); else clustered, with degrees of freedom
+    by the scarcer of groups and assignments.
 
     Parameters
     ----------
@@ -59,9 +59,11 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """
     if not data.smooth:
         return _by_groups(data, rows)
+    from causalrel.chains import chain_of
     from causalrel.mixed import fit_mixed, nearest_chain
 
-    chain = nearest_chain(rough(data, rows), data.columns["step"][rows], data.columns["unit"][rows])
+    step, unit = data.columns["step"][rows], data.columns["unit"][rows]
+    chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(rough(data, rows), step, unit)
     total = None if data.total is None else data.total[rows]
     x = matrix(data, rows, data.treat[rows])
     return fit_mixed(x, layout(data)[0], data.bad[rows], total, chain, neighbours(data, rows))
@@ -138,7 +140,9 @@ def standardise(
     mean = fitted.weights @ fitted.means
     change = np.zeros(len(mean))
     change[follows] = np.subtract(*[_gradient(data, rows, fitted, level, mean[follows]) for level in levels[::-1]])
-    groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
+    groups = data.groups[rows]
+    if not data.by_unit:
+        groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
     drawn = mean + fitted.excess(change, groups) * (fitted.draw(draws, rng) - mean)
     shift = np.zeros(draws)
     if data.total is not None:
