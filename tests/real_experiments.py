@@ -47,9 +47,7 @@ def ask(
     )
     roles = dict.fromkeys(held, "workload") | {of: "config"} | ({} if events else {on: "engine"})
     slo = on if events else "row"
-    windows = Windows.from_frame(
-        frame, time="at", unit="unit", every="1d", roles=roles, events={slo: ("total", "bad")}
-    )
+    windows = Windows.from_frame(frame, time="at", unit="unit", every="1d", roles=roles, events={slo: ("total", "bad")})
     edges = [(name, to) for name in held for to in (of, on)] + [(of, on)]
     graph = cr.Graph.from_edges(edges, roles=roles | {on: "outcome" if events else "engine"})
     answer = cr.effect(windows, graph, of=of, on=on, levels=levels)

@@ -143,7 +143,7 @@ def make_design(
         share = float(marked[draft.code == only].mean())
         columns = {name: column[marked] for name, column in columns.items()}
         draft = _draft(windows, variable.name, on, fixed, columns, draft.code[marked], assigned_by, len(levels))
-        return replace(draft, supported=draft.code == only, overlap=share, only=only)
+        return replace(draft, supported=np.equal(draft.code, only), overlap=share, only=only)
     if draft.by_unit:
         return draft
     groups, block = time_groups(columns["step"], rough(draft, np.arange(len(draft.bad))))
@@ -167,13 +167,16 @@ def _draft(
     units, unit = np.unique(columns["unit"], return_inverse=True)
     by_unit = bool(np.mean([len(np.unique(values[unit == i])) > 1 for i in range(len(units))]) < 0.5)
     rarer = len(values) if total is None else min(bad.sum(), (total - bad).sum())
-    smooth = bool(rarer >= _FEWEST_A_TERM) and (not by_unit or len(values) == len(units) >= _FEWEST_UNITS)
-    terms = tuple(
+    enough = bool(rarer >= _FEWEST_A_TERM)
+    smooth = enough and (not by_unit or len(values) == len(units) >= _FEWEST_UNITS)
+    held = tuple(
         _term(name, columns[name], windows, few=name not in assigned_by, smooth=smooth)
-        for name in (fixed if rarer >= _FEWEST_A_TERM else ())
+        for name in fixed
         if len(np.unique(columns[name])) > 1
     )
-    marked = supported(code, terms, columns, np.ones(len(values)) if total is None else bad, assigned_by)
+    terms = held if enough else ()
+    weight = np.ones(len(values)) if total is None else bad if enough else total
+    marked = supported(code, held, columns, weight, assigned_by)
     return Design(
         columns=columns,
         code=code,

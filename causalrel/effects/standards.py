@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Rows whose outcome is worked out at once, over all draws.
 _CHUNK = 4096
 
-#: With fewer units a coefficient than this the covariance clustered by unit is too small, and units are left out in turn.
+#: With fewer units a coefficient than this, a covariance clustered by unit is too small: units are left out in turn.
 _MANY_A_COLUMN = 20
 
 

@@ -211,9 +211,7 @@ def telemetry(asked: argparse.Namespace) -> None:
             _table(f"telemetry {shape}, memory {memory}, 60 min, {asked.worlds} worlds:", errors)
 
 
-def peers(
-    frame: pl.DataFrame, of: str, on: str, held: tuple[str, ...], *, slow: bool = True
-) -> dict[str, float]:
+def peers(frame: pl.DataFrame, of: str, on: str, held: tuple[str, ...], *, slow: bool = True) -> dict[str, float]:
     """Answer by OLS, DoWhy's defaults and, where installed, double machine learning."""
     treat, y = frame[of].to_numpy().astype(float), frame[on].to_numpy().astype(float)
     x = frame.select(pl.col(held).cast(pl.Float64)).to_numpy()
@@ -225,7 +223,9 @@ def peers(
         from econml.dml import LinearDML
 
         learner = LinearDML(discrete_treatment=True, random_state=0)
-        made["econml LinearDML"] = float(np.ravel(learner.fit(y, treat.astype(int), X=None, W=x).const_marginal_ate())[0])
+        made["econml LinearDML"] = float(
+            np.ravel(learner.fit(y, treat.astype(int), X=None, W=x).const_marginal_ate())[0]
+        )
     if slow and importlib.util.find_spec("doubleml") is not None:
         made["DoubleML PLR forest"] = _double(y, treat, x)
     return {name: float(value) for name, value in made.items()}
