@@ -138,12 +138,12 @@ def make_design(
     """
     columns, code = _at_levels(rows_of(windows, [variable.name, *fixed, on])[0], variable, levels)
     draft = _draft(windows, variable.name, on, fixed, columns, code, assigned_by, len(levels))
-    if draft.by_unit and draft.code is not None and (only := level_alone(draft.code, draft.supported)) is not None:
+    if draft.by_unit and code is not None and (only := level_alone(code, draft.supported)) is not None:
         marked = draft.supported
-        share = float(marked[draft.code == only].mean())
-        columns = {name: column[marked] for name, column in columns.items()}
-        draft = _draft(windows, variable.name, on, fixed, columns, draft.code[marked], assigned_by, len(levels))
-        return replace(draft, supported=np.equal(draft.code, only), overlap=share, only=only)
+        share = float(marked[code == only].mean())
+        columns, code = {name: column[marked] for name, column in columns.items()}, code[marked]
+        draft = _draft(windows, variable.name, on, fixed, columns, code, assigned_by, len(levels))
+        return replace(draft, supported=code == only, overlap=share, only=only)
     if draft.by_unit:
         return draft
     groups, block = time_groups(columns["step"], rough(draft, np.arange(len(draft.bad))))
