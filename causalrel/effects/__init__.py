@@ -76,7 +76,8 @@ def effect(
         Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities: differences ``bad_share``,
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
         ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Refused where the graph does not
-        identify it, a level was never seen, levels never overlap, or it switched too rarely.
+        identify it, a level was never seen, levels never overlap, or it switched too rarely; bounded, and of one
+        level's units alone, where only those could have had another level.
 
     Raises
     ------

@@ -126,7 +126,8 @@ def make_design(
     Returns
     -------
     Design
-        The rows; of a treatment with few values only those at the levels.
+        The rows; of a treatment with few values only those at the levels, and where only one level's units could have
+        had another, only those that overlap.
 
     Examples
     --------
