@@ -77,6 +77,8 @@ def fit_rate(
     total: NDArray[np.float64],
     groups: NDArray[np.int64],
     freedom: float | None = None,
+    *,
+    few: bool = False,
 ) -> Coefficients:
     """Fit a logistic share of bad events with a covariance clustered by group.
 
@@ -94,6 +96,8 @@ def fit_rate(
         Group of each row; rows of different groups are independent.
     freedom : float, optional
         Degrees of freedom; number of groups less one where not given.
+    few : bool
+        Whether groups are few: the covariance is then the jackknife's, which leaves out one group at a time.
 
     Returns
     -------
@@ -130,7 +134,10 @@ def fit_rate(
     bread = _inverse(_information(x_all, np.append(total * p * (1 - p), 0.25), penalty))
     pearson = (bad - total * p) / np.sqrt(np.maximum(total * p * (1 - p), 1e-12))
     dispersion = float((pearson**2).sum() / max(1, len(bad) - x.shape[1]))
-    cov = _floored(_sandwich(bread, x * (bad - total * p)[:, None], groups), bread)
+    scores = x * (bad - total * p)[:, None]
+    weight = total * p * (1 - p)
+    left_out = _jackknife(bread, x, weight, scores, groups) if few else _sandwich(bread, scores, groups)
+    cov = _floored(left_out, bread)
     return Coefficients(
         mean=beta,
         root=_root(cov),
@@ -146,6 +153,8 @@ def fit_line(
     y: NDArray[np.float64],
     groups: NDArray[np.int64],
     freedom: float | None = None,
+    *,
+    few: bool = False,
 ) -> Coefficients:
     """Fit a linear regression with a covariance clustered by group.
 
@@ -159,6 +168,8 @@ def fit_line(
         Group of each row; rows of different groups are independent.
     freedom : float, optional
         Degrees of freedom; number of groups less one where not given.
+    few : bool
+        Whether groups are few: the covariance is then the jackknife's, which leaves out one group at a time.
 
     Returns
     -------
@@ -178,7 +189,9 @@ def fit_line(
     residuals = y - x @ beta
     variance = float((residuals**2).sum() / max(1, len(y) - x.shape[1]))
     bread = _inverse(information)
-    cov = _floored(_sandwich(bread, x * residuals[:, None], groups), bread * variance)
+    scores = x * residuals[:, None]
+    left_out = _jackknife(bread, x, np.ones(len(y)), scores, groups) if few else _sandwich(bread, scores, groups)
+    cov = _floored(left_out, bread * variance)
     spread = float(((y - y.mean()) ** 2).sum())
     return Coefficients(
         mean=beta,
@@ -283,6 +296,26 @@ def _sandwich(
     count = len(codes)
     made: NDArray[np.float64] = bread @ (sums.T @ sums) @ bread * (count / max(1, count - 1))
     return made
+
+
+def _jackknife(
+    bread: NDArray[np.float64],
+    x: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """One Newton step without each group in turn (the CR3 of Bell and McCaffrey 2002, Survey Methodology 28, 169)."""
+    information = _inverse(bread)
+    count = len(np.unique(groups))
+    made = np.zeros_like(bread)
+    for group in np.unique(groups):
+        mine = groups == group
+        without = information - (x[mine] * weights[mine, None]).T @ x[mine]
+        least = 1e-9 * np.diag(np.diag(information))
+        change = np.linalg.solve(without + least, scores[mine].sum(axis=0))
+        made += np.outer(change, change)
+    return made * (count - 1) / count
 
 
 def _floored(cov: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np.float64]:

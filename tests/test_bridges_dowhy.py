@@ -38,3 +38,11 @@ def test_the_callers_arrays_are_not_written_into() -> None:
     )
     assert draws == pytest.approx([0.2])
     assert all(np.array_equal(columns[name], before[name]) for name in columns)
+
+
+def test_many_causes_are_identified_without_trying_every_subset() -> None:
+    names = [f"x{i}" for i in range(40)]
+    roles = dict.fromkeys(names, "workload") | {"batch_size": "config", "ttft": "outcome"}
+    edges = [(name, to) for name in names for to in ("batch_size", "ttft")] + [("batch_size", "ttft")]
+    found = dowhy.identify(cr.Graph.from_edges(edges, roles=roles), of="batch_size", on="ttft")
+    assert set(found.adjustment) == set(names)

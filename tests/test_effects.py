@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -191,3 +192,65 @@ def test_column_names_dowhy_writes_into_mean_nothing(world) -> None:
     made = ask(replace(windows, table=table, variables=variables), graph, levels=(4, 8))
     plain = ask(windows, levels=(4, 8))
     assert np.allclose(made.draws, plain.draws)
+
+
+def crossed_rows(seed: int, held: int, share: float, count: int = 900):
+    """Plain rows, each its own unit at one time: an outcome of 2 a level and of half of each of what is held fixed."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, held))
+    treat = (rng.random(count) < share).astype(int)
+    names = [f"x{i}" for i in range(held)]
+    frame = pl.DataFrame(
+        {
+            "at": [datetime(2026, 1, 1, tzinfo=UTC)] * count,
+            "unit": [f"{i:05d}" for i in range(count)],
+            "none": [0] * count,
+            "one": [1] * count,
+            "batch_size": treat,
+            "latency": 2.0 * treat + 0.5 * x.sum(axis=1) + rng.normal(size=count),
+            **dict(zip(names, x.T, strict=True)),
+        }
+    )
+    return frame, names
+
+
+def ask_rows(frame, names):
+    roles = dict.fromkeys(names, "workload") | {"batch_size": "config", "latency": "engine"}
+    windows = cr.Windows.from_frame(
+        frame, time="at", unit="unit", every="1d", roles=roles, events={"row": ("one", "none")}
+    )
+    edges = [(name, to) for name in names for to in ("batch_size", "latency")] + [("batch_size", "latency")]
+    graph = cr.Graph.from_edges(edges, roles=roles)
+    return cr.effect(windows, graph, of="batch_size", on="latency", levels=(0, 1))
+
+
+def test_drawn_by_lot_with_many_held_fixed_all_units_overlap() -> None:
+    frame, names = crossed_rows(0, held=16, share=0.2)
+    answer = ask_rows(frame, names)
+    assert answer.verdict == "answered"
+    assert "independent between units" in answer.method
+    value = answer.select(quantity="value").frame(prob=0.95).row(0, named=True)
+    assert value["low"] <= 2 <= value["high"]
+    assert value["high"] - value["low"] < 1
+
+
+def test_where_only_the_treated_overlap_the_answer_speaks_of_them() -> None:
+    frame, names = crossed_rows(1, held=2, share=0.5, count=4000)
+    among = (pl.col("x0") > 1.2) & (pl.col("x1") > -3)
+    frame = frame.filter((pl.col("batch_size") == 0) | among)
+    frame = frame.with_columns(latency=pl.col("latency") + pl.col("batch_size") * pl.col("x0"))
+    answer = ask_rows(frame, names)
+    truth = 2 + float(frame.filter(pl.col("batch_size") == 1)["x0"].mean())
+    assert answer.verdict == "bounded"
+    says = next(check.says for check in answer.checks if check.name == "overlap")
+    assert "of the units at 1, and hardly any others" in says
+    value = answer.select(quantity="value").frame(prob=0.99).row(0, named=True)
+    assert value["low"] <= truth <= value["high"]
+
+
+def test_few_bad_events_do_not_hide_that_levels_never_overlap(world) -> None:
+    windows, _ = world
+    split = windows.table.with_columns(
+        pl.lit(0, dtype=pl.Int64).alias("ttft.bad"), batch_size=pl.when(pl.col("load") > 2).then(8).otherwise(4)
+    )
+    assert ask(replace(windows, table=split), levels=(4, 8)).verdict == "refused"

@@ -87,3 +87,24 @@ def test_term_of_few_values_is_saturated() -> None:
     values = np.array([4.0, 8.0, 16.0, 8.0])
     x = np.column_stack([np.ones(4), make_term("batch", values, category=False).columns(values)])
     assert np.linalg.matrix_rank(x) == 3
+
+
+def test_few_groups_are_left_out_in_turn() -> None:
+    """A line's covariance is then that of brute-force refits, each without one group (noise shared inside groups)."""
+    rng = np.random.default_rng(2)
+    groups = np.repeat(np.arange(8), 12)
+    x = np.column_stack([np.ones(96), rng.normal(size=8)[groups]])
+    y = x @ [1.0, 2.0] + rng.normal(size=8)[groups] + 0.05 * rng.normal(size=96)
+    ours = fit_line(x, y, groups, few=True)
+    left_out = [np.linalg.lstsq(x[groups != one], y[groups != one], rcond=None)[0] for one in range(8)]
+    change = np.array(left_out) - ours.mean
+    assert np.allclose(ours.root @ ours.root.T, 7 / 8 * change.T @ change, rtol=1e-3)
+    assert np.all(np.diag(ours.root) > np.diag(fit_line(x, y, groups).root))
+
+
+def test_a_rate_whose_groups_are_few_is_no_surer_than_one_whose_are_many(rows) -> None:
+    x, bad, total, groups = rows
+    first = groups < 6
+    few, many = (fit_rate(x[first], bad[first], total[first], groups[first], few=few) for few in (True, False))
+    assert np.allclose(few.mean, many.mean)
+    assert np.trace(few.root @ few.root.T) > np.trace(many.root @ many.root.T)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+#: DoWhy tries every subset for the smallest backdoor set; of more variables than this the largest valid one is taken.
+_MOST_SEARCHED = 14
+
 #: Takes columns by name and two treatment values; gives draws of the mean outcome difference.
 Answer = Callable[[Mapping[str, "NDArray[Any]"]], "NDArray[np.float64]"]
 
@@ -82,9 +85,13 @@ def identify(graph: Graph, *, of: str, on: str) -> Identified:
     outer = {short: name for name, short in inner.items()}
     dag = nx.relabel_nodes(graph.to_networkx(), inner)
     with _quiet():
-        from dowhy.causal_identifier import identify_effect
+        from dowhy.causal_identifier import AutoIdentifier, BackdoorAdjustment, EstimandType
 
-        estimand = identify_effect(dag, [inner[of]], [inner[on]], [inner[name] for name in graph.names])
+        wide = len(graph.names) > _MOST_SEARCHED
+        sets = BackdoorAdjustment.BACKDOOR_MAX if wide else BackdoorAdjustment.BACKDOOR_DEFAULT
+        identifier = AutoIdentifier(EstimandType.NONPARAMETRIC_ATE, backdoor_adjustment=sets)
+        observed = [inner[name] for name in graph.names]
+        estimand = identifier.identify_effect(dag, [inner[of]], [inner[on]], observed)
         estimand.set_identifier_method("backdoor")
     reaches = not estimand.no_directed_path
     found = estimand.estimands.get("backdoor") is not None if reaches else True

@@ -233,8 +233,7 @@ def effect(
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
     told: dict[str, Any] = {"levels": levels, "by": per, "where": where, "design": design.value, "since": since}
-    found = cr.effect(asked.windows, graph_of(asked), of=name, on=on, seed=seed, **told)
-    write_estimate(found, form, output)
+    write_estimate(cr.effect(asked.windows, graph_of(asked), of=name, on=on, seed=seed, **told), form, output)
 
 
 @app.command()

@@ -39,6 +39,7 @@ _NOISE = (
     "noise is a first-order autoregression along time plus independent noise, with the uncertainty of both, and draws "
     "spread further where sums over blocks of {block} windows vary more"
 )
+_APART = "noise is independent between units, and draws spread further where units vary more than that says"
 _GROUPS = "draws from a t distribution with a covariance clustered by unit"
 
 
@@ -94,7 +95,8 @@ def effect(
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
         ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Of a rollout also ``when``: all
         windows reached, those of a stage since the switch, or those of one date. Refused where the graph does not
-        identify it, a level was never seen, levels never overlap, or it switched too rarely.
+        identify it, a level was never seen, levels never overlap, or it switched too rarely; bounded, and of one
+        level's units alone, where only those could have had another level.
 
     Raises
     ------
@@ -169,7 +171,7 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
         return refusal(method=method, checks=checks, **told)
     shares, attacked = _drive(data, found, asked)
     link = "logistic" if data.total is not None else "linear"
-    noise = _NOISE.format(block=data.block) if data.smooth else _GROUPS
+    noise = _GROUPS if not data.smooth else _APART if data.by_unit else _NOISE.format(block=data.block)
     return Estimate(
         **told,
         **in_budget_units(windows, of, on, levels, shares),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalrel.effects.overlap import supported
+from causalrel.effects.overlap import level_alone, share_of, supported
 from causalrel.fitting import rows_of
 from causalrel.networks import Term, make_term
 from causalrel.regressions import time_groups
@@ -27,6 +27,9 @@ MOST_LEVELS = 12
 #: Events of the rarer kind (bad or good) that one coefficient needs (Peduzzi et al. 1996,
 #: doi:10.1016/S0895-4356(96)00236-3); with fewer than that in all, nothing but the treatment is fitted.
 _FEWEST_A_TERM = 10
+
+#: Units, of one row each, from which on their regression is mixed too.
+_FEWEST_UNITS = 30
 
 #: Quantiles at which a smooth term bends: many of what sets the treatment, fewer where that is many things and of what
 #: only tells noise apart.
@@ -62,7 +65,11 @@ class Design:
     assignments : int
         Independent settings of the treatment.
     supported : ndarray of bool, shape (n,)
-        Rows that could have had any of the levels.
+        Rows that could have had any of the levels, and that the answer speaks of.
+    overlap : float
+        Share of the events, or of the bad ones, that fell in them.
+    only : int or None
+        Index of the level whose units alone the answer speaks of; None where it speaks of all.
     unit_effects : bool
         Whether each unit gets its own intercept.
     crossed : bool
@@ -85,6 +92,8 @@ class Design:
     by_unit: bool
     assignments: int
     supported: NDArray[np.bool_]
+    overlap: float
+    only: int | None
     unit_effects: bool
     crossed: bool
     smooth: bool
@@ -119,7 +128,8 @@ def make_design(
     Returns
     -------
     Design
-        The rows; of a treatment with few values only those at the levels.
+        The rows; of a treatment with few values only those at the levels, and where only one level's units could have
+        had another, only those that overlap.
 
     Examples
     --------
@@ -129,29 +139,52 @@ def make_design(
     >>> data.by_unit, data.total is None
     (False, False)
     """
-    slo = on in (item.name for item in windows.slos)
     columns, code = _at_levels(rows_of(windows, [variable.name, *fixed, on])[0], variable, levels)
-    values = columns[variable.name]
+    draft = _draft(windows, variable.name, on, fixed, columns, code, assigned_by, len(levels))
+    if draft.by_unit and code is not None and (only := level_alone(code, draft.supported)) is not None:
+        marked = draft.supported
+        share = float(marked[code == only].mean())
+        columns, code = {name: column[marked] for name, column in columns.items()}, code[marked]
+        draft = _draft(windows, variable.name, on, fixed, columns, code, assigned_by, len(levels))
+        return replace(draft, supported=code == only, overlap=share, only=only)
+    if draft.by_unit:
+        return draft
+    groups, block = time_groups(columns["step"], rough(draft, np.arange(len(draft.bad))))
+    return replace(draft, groups=groups, block=block)
+
+
+def _draft(
+    windows: Windows,
+    of: str,
+    on: str,
+    fixed: Sequence[str],
+    columns: dict[str, NDArray[Any]],
+    code: NDArray[np.int64] | None,
+    assigned_by: Sequence[str],
+    count: int,
+) -> Design:
+    """Give a design whose groups are units and which speaks of all rows that overlap."""
+    slo = on in (item.name for item in windows.slos)
+    values = columns[of]
     bad, total = (columns[f"{on}.bad"], columns[f"{on}.total"]) if slo else (columns[on], None)
     units, unit = np.unique(columns["unit"], return_inverse=True)
     by_unit = bool(np.mean([len(np.unique(values[unit == i])) > 1 for i in range(len(units))]) < 0.5)
     rarer = len(values) if total is None else min(bad.sum(), (total - bad).sum())
     enough = bool(rarer >= _FEWEST_A_TERM)
-    terms = tuple(
-        _term(
-            name,
-            columns[name],
-            windows,
-            few=name not in assigned_by or len(assigned_by) > _FEW,
-            smooth=enough and not by_unit,
-        )
-        for name in (fixed if enough else ())
+    smooth = enough and (not by_unit or len(values) == len(units) >= _FEWEST_UNITS)
+    bent = assigned_by if len(assigned_by) <= _FEW else ()
+    held = tuple(
+        _term(name, columns[name], windows, few=name not in bent, smooth=smooth)
+        for name in fixed
         if len(np.unique(columns[name])) > 1
     )
-    draft = Design(
+    terms = held if enough else ()
+    weight = np.ones(len(values)) if total is None else bad if enough else total
+    marked = supported(code, held, columns, weight, assigned_by if by_unit else ())
+    return Design(
         columns=columns,
         code=code,
-        term=_treatment(variable, values, code, levels),
+        term=_treatment(windows.variable(of), values, code, count),
         treat=values if code is None else code.astype(str),
         terms=terms,
         bad=bad,
@@ -160,16 +193,14 @@ def make_design(
         block=0,
         by_unit=by_unit,
         assignments=_assignments(values, columns["step"], unit, by_unit=by_unit),
-        supported=supported(code, terms, columns, len(values)),
+        supported=marked,
+        overlap=share_of(marked, bad, total),
+        only=None,
         unit_effects=bool(terms) and not by_unit and 1 < len(units) <= 30,
         crossed=rarer >= _FEWEST_A_TERM * 2 * (len(terms) + 1),
-        smooth=enough and not by_unit,
+        smooth=smooth,
         assigned_by=tuple(assigned_by),
     )
-    if by_unit:
-        return draft
-    groups, block = time_groups(columns["step"], rough(draft, np.arange(len(values))))
-    return replace(draft, groups=groups, block=block)
 
 
 def _at_levels(
@@ -184,12 +215,10 @@ def _at_levels(
     return {name: column[keep] for name, column in columns.items()}, code
 
 
-def _treatment(
-    variable: Variable, values: NDArray[Any], code: NDArray[np.int64] | None, levels: tuple[Level, ...]
-) -> Term:
+def _treatment(variable: Variable, values: NDArray[Any], code: NDArray[np.int64] | None, count: int) -> Term:
     if code is None:
         return make_term(variable.name, values, category=False)
-    return Term(name="treatment", levels=tuple(str(i) for i in range(len(levels))))
+    return Term(name="treatment", levels=tuple(str(i) for i in range(count)))
 
 
 def _term(name: str, values: NDArray[Any], windows: Windows, *, few: bool, smooth: bool) -> Term:
@@ -303,40 +332,6 @@ def layout(data: Design) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         follows += [moves] * part.shape[1]
         count += shrunk and part.shape[1] > 0
     return np.array(groups, dtype=np.int64), np.array(follows, dtype=bool)
-
-
-def neighbours(data: Design, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the treatment of the window before and after each row, less its own.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-    rows : ndarray of intp, shape (m,)
-        Rows wanted.
-
-    Returns
-    -------
-    ndarray of float64, shape (m, 2)
-        Before and after; 0 where the unit has no such window.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> neighbours(data, np.arange(len(data.bad))).shape[1]
-    2
-    """
-    unit, step = data.columns["unit"][rows], data.columns["step"][rows]
-    level = (data.treat[rows] if data.code is None else data.code[rows]).astype(np.float64)
-    order = np.lexsort((step, unit))
-    follows = (unit[order][1:] == unit[order][:-1]) & (np.diff(step[order]) == 1)
-    change = np.where(follows, np.diff(level[order]), 0.0)
-    made = np.zeros((len(rows), 2))
-    made[order[1:], 0] = -change
-    made[order[:-1], 1] = change
-    return made
 
 
 def rough(data: Design, rows: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -13,18 +13,24 @@ from causalrel.regressions import fit_rate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it.
+#: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it;
+#: never more than this share of a level's windows, and shared among all that is held fixed, since each cuts some off.
 _FEWEST_BEYOND = 5
+_MOST_BEYOND = 0.1
 
 #: Share of events, bad or all, that must lie where every level was seen for an answer that is not bounded.
 MOST = 0.8
+
+#: With a smaller share than this there is no answer for all.
+LEAST = 0.2
 
 
 def supported(
     code: NDArray[np.int64] | None,
     terms: tuple[Term, ...],
     columns: Mapping[str, NDArray[Any]],
-    size: int,
+    weight: NDArray[np.float64],
+    assigned_by: Sequence[str],
 ) -> NDArray[np.bool_]:
     """Mark the rows that could have had any of the levels.
 
@@ -39,8 +45,10 @@ def supported(
         What is held fixed.
     columns : mapping of str to ndarray, shape (n,)
         Its values.
-    size : int
-        Number of rows.
+    weight : ndarray of float64, shape (n,)
+        Weight of each row: its bad events.
+    assigned_by : sequence of str
+        What sets the treatment, where more than a fifth of the weight beyond what some level saw is left out.
 
     Returns
     -------
@@ -51,10 +59,11 @@ def supported(
     --------
     >>> load = np.linspace(0.0, 1.0, 200)
     >>> code = np.where(load < 0.5, 0, np.arange(200) // 10 % 2)
-    >>> marked = supported(code, (make_term("load", load, category=False),), {"load": load}, 200)
+    >>> marked = supported(code, (make_term("load", load, category=False),), {"load": load}, np.ones(200), ())
     >>> bool(marked[:60].any()), bool(marked[120:160].all())
     (False, True)
     """
+    size = len(weight)
     marked = np.ones(size, dtype=bool)
     if code is None or not terms:
         return marked
@@ -76,11 +85,66 @@ def supported(
         made = fit_rate(x[rows], (code[rows] == level).astype(float), ones, rows)
         share = expit(x @ made.mean)
         marked &= (share > 0.02) & ((share < 0.98) | (count > 2))
-    return marked
+    common = marked & seen_at_each(code, [columns[term.name] for term in numbers if term.name in assigned_by])
+    return marked if weight[common].sum() >= MOST * weight[marked].sum() else common
 
 
-def edges(code: NDArray[np.int64], values: NDArray[np.float64], level: int) -> tuple[float, float]:
-    """Return the values beyond which a level was seen in fewer than five windows.
+def share_of(marked: NDArray[np.bool_], bad: NDArray[np.float64], total: NDArray[np.float64] | None) -> float:
+    """Return the share of the events, or of the bad ones if less, that fell in marked rows.
+
+    Parameters
+    ----------
+    marked : ndarray of bool, shape (n,)
+        Rows.
+    bad, total : ndarray of float64, shape (n,)
+        Event counts; ``total`` is None for a numeric outcome, where rows are counted.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> share_of(np.array([True, False]), np.array([1.0, 3.0]), np.array([10.0, 10.0]))
+    0.25
+    """
+    if total is None:
+        return float(marked.mean())
+    share = float(total[marked].sum() / total.sum())
+    return min(share, float(bad[marked].sum() / max(bad.sum(), 1.0))) if bad.any() else share
+
+
+def level_alone(code: NDArray[np.int64], marked: NDArray[np.bool_]) -> int | None:
+    """Return the level whose units alone can be spoken of, where hardly any of the others could have had it.
+
+    Parameters
+    ----------
+    code : ndarray of int64, shape (n,)
+        Index of each row's level.
+    marked : ndarray of bool, shape (n,)
+        Rows that could have had any of the levels.
+
+    Returns
+    -------
+    int or None
+        Index of the level; None where all can be spoken of, or none.
+
+    Examples
+    --------
+    >>> code = np.repeat([0, 1], [95, 5])
+    >>> level_alone(code, np.arange(100) >= 85)
+    1
+    """
+    if marked.mean() >= LEAST:
+        return None
+    shares = [float(marked[code == level].mean()) for level in range(int(code.max()) + 1)]
+    best = int(np.argmax(shares))
+    return best if shares[best] >= MOST else None
+
+
+def edges(code: NDArray[np.int64], values: NDArray[np.float64], level: int, among: int = 1) -> tuple[float, float]:
+    """Return the values beyond which a level was seen in fewer than five windows, or a tenth of its own.
 
     Parameters
     ----------
@@ -90,6 +154,8 @@ def edges(code: NDArray[np.int64], values: NDArray[np.float64], level: int) -> t
         What is held fixed.
     level : int
         The level.
+    among : int
+        How many things have edges, which share those windows.
 
     Returns
     -------
@@ -99,10 +165,10 @@ def edges(code: NDArray[np.int64], values: NDArray[np.float64], level: int) -> t
     Examples
     --------
     >>> edges(np.repeat([0, 1], 10), np.arange(20.0), 0)
-    (4.0, 5.0)
+    (0.0, 9.0)
     """
     ordered = np.sort(values[code == level])
-    place = min(_FEWEST_BEYOND, len(ordered))
+    place = max(1, int(min(_FEWEST_BEYOND, _MOST_BEYOND * len(ordered)) / among))
     return float(ordered[place - 1]), float(ordered[-place])
 
 
@@ -124,11 +190,11 @@ def seen_at_each(code: NDArray[np.int64], held: Sequence[NDArray[np.float64]]) -
     Examples
     --------
     >>> seen_at_each(np.tile([0, 1], 10), [np.arange(20.0)]).sum()
-    np.int64(2)
+    np.int64(18)
     """
     marked = np.ones(len(code), dtype=bool)
     for values in held:
         for level in np.unique(code):
-            low, high = edges(code, values, int(level))
+            low, high = edges(code, values, int(level), len(held))
             marked &= (values >= low) & (values <= high)
     return marked

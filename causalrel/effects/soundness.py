@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalrel import display
 from causalrel.effects.designs import Design, Level, layout
-from causalrel.effects.overlap import MOST, seen_at_each
+from causalrel.effects.overlap import LEAST, MOST, seen_at_each
 from causalrel.estimates import Check, Verdict
 from causalrel.regressions import time_groups
 
@@ -50,8 +51,8 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     >>> judge(data, (4.0, 8.0))[0]
     'answered'
     """
-    share, told = _overlap(data)
-    overlap = Check(name="overlap", passed=share >= MOST, says=told)
+    share, told = _overlap(data, levels)
+    overlap = Check(name="overlap", passed=data.only is None and share >= MOST, says=told)
     what = "units" if data.by_unit else "separate changes or starting levels"
     switches = Check(
         name="independent assignments",
@@ -69,26 +70,27 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     )
     checks = [overlap, switches, blocks]
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
-    if share < 0.2 or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
+    if data.overlap < LEAST or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
         verdict = "refused"
     return verdict, checks
 
 
-def _overlap(data: Design) -> tuple[float, str]:
+def _overlap(data: Design, levels: tuple[Level, ...]) -> tuple[float, str]:
     """Return the share of events where any level could have been, and what lies beyond what each level saw."""
-    weight = np.ones(len(data.bad)) if data.total is None else data.total
-    share = float(weight[data.supported].sum() / weight.sum())
-    told = f"{100 * share:.0f}% of the events fell in windows that could have had any of the levels"
-    told += "; the answer speaks of those"
+    if data.only is not None:
+        told = f"{100 * data.overlap:.0f}% of the units at {display.level(levels[data.only])}, and hardly any others"
+        return data.overlap, f"{told}, could have had any of the levels; the answer speaks of those alone"
+    told = f"{100 * data.overlap:.0f}% of the events, or of the bad ones, fell in windows that could have had any of "
+    told += "the levels; the answer speaks of those"
     held = [data.columns[t.name] for t in data.terms if t.name in data.assigned_by and not t.levels]
-    if data.code is None or not held:
-        return share, told
-    bad = (weight if data.total is None else data.bad) * data.supported
+    if data.by_unit or data.code is None or not held:
+        return data.overlap, told
+    bad = (np.ones(len(data.bad)) if data.total is None else data.bad) * data.supported
     seen = float(bad[seen_at_each(data.code, held)].sum() / bad.sum()) if bad.any() else 1.0
     if seen < MOST:
         what = "events" if data.total is None else "bad events"
         told += f"; {100 * (1 - seen):.0f}% of their {what} lie beyond what some level saw, where it may stray"
-    return min(share, max(seen, 0.2)), told
+    return min(data.overlap, max(seen, LEAST)), told
 
 
 def attack(data: Design, fitted: Mixed, of: str) -> list[Check]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import errors
-from causalrel.effects.designs import Design, Level, layout, matrix, neighbours, rough
+from causalrel.effects.designs import Design, Level, layout, matrix, rough
 from causalrel.effects.overlap import edges
 from causalrel.networks import expit
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 _CHUNK = 1024
 _MOST_ODDS = 30.0
 
+#: With fewer units a coefficient than this, a covariance clustered by unit is too small: units are left out in turn.
+_MANY_A_COLUMN = 20
+
 
 def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """Fit the outcome on the design: noise modelled as a chain, or a covariance clustered by units.
 
-    Where the treatment was switched within units and there are ten events of the rarer kind, the regression is mixed
-    (:func:`causalrel.mixed.fit_mixed`); else clustered, with degrees of freedom by the scarcer of groups and
-    assignments.
+    Where the treatment was switched within units and there are ten events of the rarer kind, or where many units have
+    one row each, the regression is mixed (:func:`causalrel.mixed.fit_mixed`); else clustered, with degrees of freedom
+    by the scarcer of groups and assignments.
 
     Parameters
     ----------
@@ -58,26 +61,67 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """
     if not data.smooth:
         return _by_groups(data, rows)
+    from causalrel.chains import chain_of
     from causalrel.mixed import fit_mixed, nearest_chain
 
-    chain = nearest_chain(rough(data, rows), data.columns["step"][rows], data.columns["unit"][rows])
+    step, unit = data.columns["step"][rows], data.columns["unit"][rows]
+    chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(rough(data, rows), step, unit)
     total = None if data.total is None else data.total[rows]
     x = matrix(data, rows, data.treat[rows])
     return fit_mixed(x, layout(data)[0], data.bad[rows], total, chain, neighbours(data, rows))
+
+
+def neighbours(data: Design, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the treatment of the window before and after each row, less its own.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows wanted.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, 2)
+        Before and after; 0 where the unit has no such window.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> from causalrel.effects.designs import make_design
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> neighbours(data, np.arange(len(data.bad))).shape[1]
+    2
+    """
+    unit, step = data.columns["unit"][rows], data.columns["step"][rows]
+    level = (data.treat[rows] if data.code is None else data.code[rows]).astype(np.float64)
+    order = np.lexsort((step, unit))
+    follows = (unit[order][1:] == unit[order][:-1]) & (np.diff(step[order]) == 1)
+    change = np.where(follows, np.diff(level[order]), 0.0)
+    made = np.zeros((len(rows), 2))
+    made[order[1:], 0] = -change
+    made[order[:-1], 1] = change
+    return made
 
 
 def _by_groups(data: Design, rows: NDArray[np.intp]) -> Coefficients:
     x = matrix(data, rows, data.treat[rows])
     if len(rows) < x.shape[1] + 2:
         raise errors.refused("the effect", f"{x.shape[1]} coefficients need more than {len(rows)} windows")
+    units = len(np.unique(data.groups[rows]))
+    few = data.by_unit and units < _MANY_A_COLUMN * x.shape[1]
     freedom = None
     if not data.by_unit:
-        freedom = float(max(1, min(len(np.unique(data.groups)), data.assignments) - 1))
+        freedom = float(max(1, min(units, data.assignments) - 1))
     elif data.assignments < 6:
         freedom = float(max(1, len(rows) - x.shape[1]))
+    elif few:
+        freedom = float(max(1, units - x.shape[1]))
     if data.total is None:
-        return fit_line(x, data.bad[rows], data.groups[rows], freedom)
-    return fit_rate(x, data.bad[rows], data.total[rows], data.groups[rows], freedom)
+        return fit_line(x, data.bad[rows], data.groups[rows], freedom, few=few)
+    return fit_rate(x, data.bad[rows], data.total[rows], data.groups[rows], freedom, few=few)
 
 
 def standardise(
@@ -133,7 +177,9 @@ def standardise(
     mean = fitted.weights @ fitted.means
     change = np.zeros(len(mean))
     change[follows] = np.subtract(*[_gradient(data, rows, fitted, level, mean[follows]) for level in levels[::-1]])
-    groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
+    groups = data.groups[rows]
+    if not data.by_unit:
+        groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
     drawn = mean + fitted.excess(change, groups) * (fitted.draw(draws, rng) - mean)
     shift = np.zeros(draws)
     if data.total is not None:
@@ -185,7 +231,7 @@ def beyond(data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level) ->
         line = matrix(data, rows, data.treat[rows]) @ (fitted.weights @ fitted.means) if numbers else fitted.eta
         for name in numbers:
             values = data.columns[name][rows]
-            low, high = edges(code, values, int(level))
+            low, high = edges(code, values, int(level), len(numbers))
             for distance in (np.maximum(low - values, 0.0), np.maximum(values - high, 0.0)):
                 slope = _slope(distance[distance > 0], line[distance > 0])
                 made.append(np.where(code == int(level), 0.0, slope * distance))
