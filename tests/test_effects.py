@@ -99,10 +99,10 @@ def test_levels_without_overlap_are_refused(world) -> None:
     assert "could have had any of the levels" in answer.why
 
 
-def test_bad_events_beyond_what_each_level_saw_bound_and_widen_the_answer() -> None:
+def test_bad_events_beyond_what_each_level_saw_widen_the_answer_and_bound_it_where_they_are_most() -> None:
     windows, truth = serving_world(3)
     answer = ask(windows, levels=(4, 8))
-    assert answer.verdict == "bounded"
+    assert answer.verdict == "answered"
     assert "28% of their bad events lie beyond what some level saw" in next(
         c.says for c in answer.checks if c.name == "overlap"
     )
@@ -110,6 +110,11 @@ def test_bad_events_beyond_what_each_level_saw_bound_and_widen_the_answer() -> N
     inner = ask(windows, levels=(4, 8), where="load < 2.5").select(quantity="burn").frame(prob=0.95).row(0, named=True)
     assert row["low"] <= truth <= row["high"]
     assert row["sd"] > 1.5 * inner["sd"]
+    calm = pl.when((pl.col("batch_size") == 4) & (pl.col("load") > 1.8)).then(8).otherwise("batch_size")
+    most = ask(
+        replace(windows, table=windows.table.with_columns(calm.cast(pl.Int64).alias("batch_size"))), levels=(4, 8)
+    )
+    assert most.verdict != "answered"
 
 
 def test_effects_of_classes_differ_and_their_bands_hold_together(world) -> None:

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 #: A neighbouring window's setting that seems to act at this level fails the check.
 _LEVEL = 0.01
+#: An answer most of whose bad events lie beyond what some level saw is bounded, however wide it is.
+_HALF = 0.5
 
 
 def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]]:
     """Tell whether a design can answer: overlap, independent assignments, independent blocks.
 
-    Answered where at least 80 % of the events fell where any level could have been, there were six assignments and four
-    blocks of the rarest level; refused below 20 %, or where one switch of everybody is all there is; else bounded.
+    Answered where at least 80 % of the events fell where any level could have been, half of them inside what every
+    level saw, and there were six assignments and four blocks of the rarest level; refused below 20 %, or where one
+    switch of everybody is all there is; else bounded.
 
     Parameters
     ----------
@@ -90,7 +93,7 @@ def _overlap(data: Design, levels: tuple[Level, ...]) -> tuple[float, str]:
     if seen < MOST:
         what = "events" if data.total is None else "bad events"
         told += f"; {100 * (1 - seen):.0f}% of their {what} lie beyond what some level saw, where it may stray"
-    return min(data.overlap, max(seen, LEAST)), told
+    return data.overlap if seen >= _HALF else min(data.overlap, seen), told
 
 
 def attack(data: Design, fitted: Mixed, of: str) -> list[Check]:
