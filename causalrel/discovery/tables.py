@@ -201,7 +201,7 @@ def _charged(node: int, parents: NDArray[np.int64], other: int, tables: Tables) 
         for parent in parents:
             among *= tables.cards[parent]
         dear = _regret(among * tables.cards[node], tables) - _regret(among, tables)
-        return 2 * dear / math.log(tables.totals[0])
+        return float(2 * dear / math.log(tables.totals[0]))
     made = 0.0
     for at in range(tables.apart.size):
         part = tables.apart[at] * (tables.cards[node] - 1) * tables.shares[node, at]
