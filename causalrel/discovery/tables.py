@@ -219,7 +219,7 @@ def _regret(cells: float, tables: Tables) -> float:
     last = tables.regrets.size - 1
     if cells <= last:
         return float(tables.regrets[int(cells)])
-    return float(tables.regrets[last]) + tables.totals[0] * math.log(cells / last)
+    return float(tables.regrets[last]) + float(tables.totals[0]) * math.log(cells / last)
 
 
 @compiled
