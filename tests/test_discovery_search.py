@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise, permutations, product
+from math import exp, lgamma, log
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from causalrel.discovery.autocorrelation import Memory
 from causalrel.discovery.patterns import directed_of
 from causalrel.discovery.scores import bent, gaussian_scores
 from causalrel.discovery.search import Facts, best_graph
 from causalrel.discovery.statistics import Blocks, counted, summed
-from causalrel.discovery.tables import table_scores
+from causalrel.discovery.tables import Tables, table_scores
 
 FREE = ~np.eye(4, dtype=bool)
 NONE = np.zeros((4, 4), dtype=bool)
@@ -32,8 +34,8 @@ def world(seed: int, rows: int = 400, size: int = 4, *, numbers: bool = False) -
     return made
 
 
-def facts_of(columns: list[np.ndarray]) -> Facts:
-    blocks = Blocks(cell=np.arange(len(columns[0])) % 5, count=5, run=1)
+def facts_of(columns: list[np.ndarray], memory: Memory | None = None) -> Facts:
+    blocks = Blocks(cell=np.arange(len(columns[0])) % 5, count=5, run=1, memory=memory)
     return (counted if columns[0].dtype == np.int64 else summed)(columns, blocks).facts()
 
 
@@ -87,8 +89,30 @@ def test_scores_are_those_of_the_textbook() -> None:
         if both.sum():
             said += both.sum() * np.log(both.sum() / among.sum())
     cards = [column.max() + 1 for column in columns]
-    said -= 0.5 * np.log(rows) * cards[0] * cards[1] * (cards[2] - 1)
-    assert score(facts_of(columns), 2, (0, 1)) == pytest.approx(said)
+    bic = said - 0.5 * np.log(rows) * cards[0] * cards[1] * (cards[2] - 1)
+    assert score(facts_of(columns, Memory.none(4)), 2, (0, 1)) == pytest.approx(bic)
+    among = int(cards[0] * cards[1])
+    qnml = said - regret(among * int(cards[2]), rows) + regret(among, rows)
+    assert score(facts_of(columns), 2, (0, 1)) == pytest.approx(qnml, abs=1e-4)
+
+
+def regret(cells: int, rows: int) -> float:
+    """Log of the likelihoods at their maxima summed over all counts of some rows, one cell added at a time."""
+    ways = [exp((k * log(k) if k else 0) - k - lgamma(k + 1)) for k in range(rows + 1)]
+    made = np.array(ways)
+    for _ in range(cells - 1):
+        made = np.convolve(made, ways)[: rows + 1]
+    return float(np.log(made[rows]) + lgamma(rows + 1) - rows * log(rows) + rows)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 5, 9])
+def test_the_regret_of_a_table_is_summed_over_all_tables(cells) -> None:
+    for rows in (10, 60, 400):
+        codes = np.arange(rows) % cells
+        tables = Tables.of(codes[None], np.ones(rows, np.int64), np.array([cells]))
+        counts, out = np.bincount(codes), np.empty(1)
+        table_scores(0, np.empty(0, np.int64), np.array([-1]), tables, 0, out)
+        assert out[0] == pytest.approx(counts @ np.log(counts / rows) - regret(cells, rows), abs=2e-3)
 
 
 def test_a_gaussian_score_is_that_of_least_squares() -> None:

@@ -44,16 +44,17 @@ def discover(
 ) -> Graph:
     """Learn a graph over variables and SLOs, in the causal order of their roles or of given tiers.
 
-    Statistics are counted in one pass; the search for the order of variables whose parents have the best BIC reads only
-    those (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on
-    resamples of whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695).
-    Where rows remember, BIC charges each edge as often as the product of its two variables repeats itself (Bartlett
-    1935, doi:10.2307/2342284). The share of resamples that join two variables and the gain in likelihood become a
-    probability by a calibration on simulated worlds: linear, bent, heavy-tailed and mixed systems and random tables of
-    5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden cause. An edge is kept if the data
-    hold it and that probability is one half or more, and its direction is told if order tells it or its own probability
-    is 0.9 or more. A pair that stays dependent though neither causes the other is ``unmeasured``. Within one window
-    counted events are effects, never causes. What is left out or merged is told by a warning.
+    Statistics are counted in one pass; the search for the order of variables whose parents score best reads only those
+    (Andrews, Ramsey, Sanchez-Romero, Camchong and Kummerfeld 2023, arXiv:2310.17679), on the data and on resamples of
+    whole time blocks, or of rows without time (Friedman, Goldszmidt and Wyner 1999, arXiv:1301.6695). The score is BIC;
+    of tables without time it is quotient normalised maximum likelihood (Silander, Leppa-aho, Jaasaari and Roos 2018,
+    PMLR 84:948-957). Where rows remember, BIC charges each edge as often as the product of its two variables repeats
+    itself (Bartlett 1935, doi:10.2307/2342284). The share of resamples that join two variables and the gain in
+    likelihood become a probability by a calibration on simulated worlds: linear, bent, heavy-tailed and mixed systems
+    and random tables of 5 to 16 variables and 200 to 20,000 rows, some remembering, some with a hidden cause. An edge
+    is kept if the data hold it and that probability is one half or more, and its direction is told if order tells it or
+    its own probability is 0.9 or more. A pair that stays dependent though neither causes the other is ``unmeasured``.
+    Within one window counted events are effects, never causes. What is left out or merged is told by a warning.
 
     With ``lags`` the rows before stand beside each row and are given: edges lead from them, never among or into them.
     Roles, tiers and the rule about counted events order what happens within one window; from an earlier one any

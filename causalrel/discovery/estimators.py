@@ -76,10 +76,11 @@ def _learn(
 
 
 def _scored(codes: list[NDArray[np.int64]]) -> Callable[[int, Sequence[int]], float]:
+    from causalrel.discovery.autocorrelation import Memory
     from causalrel.discovery.tables import Tables, table_scores
 
     cards = np.array([column.max() + 1 for column in codes])
-    tables = Tables.of(np.array(codes), np.ones(len(codes[0]), np.int64), cards)
+    tables = Tables.of(np.array(codes), np.ones(len(codes[0]), np.int64), cards, memory=Memory.none(len(cards)))
 
     def local(node: int, parents: Sequence[int]) -> float:
         out = np.empty(1)

@@ -1,4 +1,4 @@
-"""Tables: BIC of discrete families on the data or on many resamples at once, each family counted once.
+"""Tables: scores of discrete families on the data or on many resamples at once, each family counted once.
 
 Only the search imports this module, because numba loads with it.
 """
@@ -20,6 +20,7 @@ _SCORES = 1 << 25
 _MOST_FAMILIES = 1 << 20
 _LOGS = 1 << 14
 _FAR = 5.0
+_REGRETS = 1 << 16
 
 
 class Tables(NamedTuple):
@@ -42,6 +43,7 @@ class Tables(NamedTuple):
     shares: NDArray[np.float64]
     apart: NDArray[np.float64]
     logs: NDArray[np.float64]
+    regrets: NDArray[np.float64]
     words: NDArray[np.int64]
     keys: NDArray[np.int64]
     used: NDArray[np.int64]
@@ -61,7 +63,7 @@ class Tables(NamedTuple):
 
         ``bounds`` holds the first row of each cell and the number of rows, ``draws`` how often each resample (column)
         has each cell (line). Without them all rows are one cell. Resample 0 is the data. ``memory`` is how long the
-        variables remember; rows forget without it.
+        variables remember: with it the score is BIC, without it qNML.
         """
         held = memory or Memory.none(len(cards))
         limits = np.array([0, len(times)]) if bounds is None else bounds
@@ -81,6 +83,7 @@ class Tables(NamedTuple):
             np.ascontiguousarray(held.shares),
             np.ascontiguousarray(held.times),
             np.asarray(counts * np.log(np.maximum(counts, 1)), dtype=np.float64),
+            _regrets(0 if memory else int(inside.sum())),
             np.random.default_rng(0).integers(1, 2**62, size=2 * len(cards)),
             np.zeros(slots, np.int64),
             np.zeros(1, np.int64),
@@ -99,10 +102,11 @@ def table_scores(
 ) -> None:
     """Score one discrete variable for a parent set with each of some variables added; -1 adds none.
 
-    BIC (Schwarz 1978, doi:10.1214/aos/1176344136), each interaction of variables charged as often as their product
-    remembers, so that graphs of the same independences still score alike. A family whose penalty exceeds all that the
-    added parent can gain scores minus infinity and is not counted: what the other parents left to gain, and the entropy
-    of the added one.
+    Rows without memory: quotient normalised maximum likelihood (qNML; Silander, Leppa-aho, Jaasaari and Roos 2018, PMLR
+    84:948-957), the regret of the table of a family less that of its parents' table. Rows with memory: BIC (Schwarz
+    1978, doi:10.1214/aos/1176344136), each interaction of variables charged as often as their product remembers. Graphs
+    of the same independences score alike either way. A family whose penalty exceeds all that the added parent can gain
+    scores minus infinity and is not counted: what the other parents left to gain, and the entropy of the added one.
 
     Parameters
     ----------
@@ -177,14 +181,12 @@ def _pooled(
             span *= tables.cards[parent]
         scores = tables.scores[at]
         charged = _charged(node, parents, other, tables)
+        more = charged - _charged(node, parents, -1, tables)
+        free = (span / states) * (tables.cards[max(other, 0)] - 1) * (states - 1)
         _score(_counted(base, span, other, tables, 1), states, tables, charged, scores[:1])
         if scores.size > 1:
-            if other >= 0 and _hopeless(
-                scores[0] - bare,
-                (span / states) * (tables.cards[other] - 1) * (states - 1),
-                charged - _charged(node, parents, -1, tables),
-                math.log(tables.totals[0]),
-            ):
+            dear = more * math.log(tables.totals[0])
+            if other >= 0 and _hopeless(scores[0] - bare, free, free if tables.regrets.size else more, dear):
                 scores[1:] = -np.inf
             else:
                 _score(_counted(base, span, other, tables, scores.size), states, tables, charged, scores)
@@ -193,7 +195,13 @@ def _pooled(
 
 @compiled
 def _charged(node: int, parents: NDArray[np.int64], other: int, tables: Tables) -> float:
-    """Return the free parameters of a family, each as often as what it tells of remembers itself."""
+    """Return what BIC counts: free parameters, each as often as what it tells of remembers itself, or their worth."""
+    if tables.regrets.size:
+        among = float(tables.cards[other]) if other >= 0 else 1.0
+        for parent in parents:
+            among *= tables.cards[parent]
+        dear = _regret(among * tables.cards[node], tables) - _regret(among, tables)
+        return float(2 * dear / math.log(tables.totals[0]))
     made = 0.0
     for at in range(tables.apart.size):
         part = tables.apart[at] * (tables.cards[node] - 1) * tables.shares[node, at]
@@ -206,10 +214,35 @@ def _charged(node: int, parents: NDArray[np.int64], other: int, tables: Tables) 
 
 
 @compiled
-def _hopeless(gain: float, free: float, charged: float, price: float) -> bool:
+def _regret(cells: float, tables: Tables) -> float:
+    """Return the log normalising sum of a multinomial; beyond the table, where counts tell nothing, by its slope."""
+    last = tables.regrets.size - 1
+    if cells <= last:
+        return float(tables.regrets[int(cells)])
+    return float(tables.regrets[last]) + float(tables.totals[0]) * math.log(cells / last)
+
+
+@compiled
+def _regrets(rows: int) -> NDArray[np.float64]:
+    """Return the log normalising sums of multinomials of 0 to as many cells as rows; none of less than two rows.
+
+    The recursion is exact (Kontkanen and Myllymaki 2007, doi:10.1016/j.ipl.2007.04.003); that of two cells it starts
+    from is the approximation of Szpankowski (2001).
+    """
+    made = np.zeros(min(rows, _REGRETS) + 1 if rows > 1 else 0)
+    if rows > 1:
+        made[2] = 0.5 * math.log(rows * math.pi / 2) + math.sqrt(8 / (9 * rows * math.pi))
+        made[2] += (3 * math.pi - 16) / (36 * rows * math.pi)
+    for cells in range(3, made.size):
+        made[cells] = made[cells - 1] + math.log1p(rows / (cells - 2) * math.exp(made[cells - 2] - made[cells - 1]))
+    return made
+
+
+@compiled
+def _hopeless(gain: float, free: float, charged: float, dear: float) -> bool:
     """Return whether no resample gains by a parent: a chi-square about that of the data, five deviations up."""
-    seen, each = 2 * gain + charged * price, charged / max(free, 1.0)
-    return seen + charged + _FAR * math.sqrt(2 * each * (charged + 2 * max(seen, 0.0))) < charged * price
+    seen, each = 2 * gain + dear, charged / max(free, 1.0)
+    return seen + charged + _FAR * math.sqrt(2 * each * (charged + 2 * max(seen, 0.0))) < dear
 
 
 @compiled
