@@ -45,6 +45,19 @@ def test_units_agree_with_each_other(world) -> None:
     assert np.allclose(answer.select(quantity="events").draws[:, 0], share * events)
 
 
+def test_the_order_of_further_levels_changes_little(world) -> None:
+    windows, _ = world
+    third = windows.table.with_columns(
+        batch_size=pl.when((pl.col("batch_size") == 8) & (pl.col("time").dt.hour() % 2 == 0))
+        .then(16)
+        .otherwise("batch_size")
+    )
+    asked = replace(windows, table=third)
+    one, other = (ask(asked, levels=levels).select(quantity="burn", level="8") for levels in ((4, 8, 16), (4, 16, 8)))
+    assert one.draws.mean() == pytest.approx(other.draws.mean(), rel=0.03)
+    assert one.draws.std() == pytest.approx(other.draws.std(), rel=0.06)
+
+
 def test_same_seed_same_facts_and_swapped_levels_swap_the_sign(world) -> None:
     windows, _ = world
     assert ask(windows, levels=(4, 8)).facts() == ask(windows, levels=(4, 8)).facts()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from causalrel.mixed import Mixed
     from causalrel.rollouts import Rollout
     from causalrel.variables import Variable
 
@@ -290,16 +289,16 @@ def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray
     outcome = data.bad if data.total is None else data.bad / data.total
     columns = {name: data.columns[name] for name in found.inner if name in data.columns and name != on}
     rows_known = np.arange(len(outcome), dtype=np.float64)
-
-    fitted: list[Coefficients | Mixed] = []
+    checks: list[Check] = []
 
     def answer(contrast: tuple[Level, Level]) -> Any:
         def draw(given: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-            rows = given["row"].astype(np.intp)
-            if not fitted:
-                fitted.append(regress(data, rows))
-            at = [level if data.code is None else str(levels.index(level)) for level in contrast]
-            shares.update(zip(contrast, standardise(data, rows, fitted[0], at, asked.draws, asked.seed), strict=True))
+            if not shares:
+                rows = given["row"].astype(np.intp)
+                fitted = regress(data, rows)
+                at = [level if data.code is None else str(place) for place, level in enumerate(levels)]
+                shares.update(zip(levels, standardise(data, rows, fitted, at, asked.draws, asked.seed), strict=True))
+                checks.extend([] if isinstance(fitted, Coefficients) else attack(data, fitted, of))
             return shares[contrast[1]] - shares[contrast[0]]
 
         return draw
@@ -313,7 +312,7 @@ def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray
             levels=(levels[0], level),
             answer=answer((levels[0], level)),
         )
-    return shares, [] if isinstance(fitted[0], Coefficients) else attack(data, fitted[0], of)
+    return shares, checks
 
 
 def _assumptions(graph: Graph, of: str, on: str) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ def standardise(
     draws: int,
     seed: int,
 ) -> list[NDArray[np.float64]]:
-    """Average the outcome over the supported rows had all been at each of two levels.
+    """Average the outcome over the supported rows had all been at each of some levels.
 
     Under a mixed regression each row keeps its own share of the noise, as it was; draws are spread further where sums
     over time blocks vary more than the model says.
@@ -146,7 +146,7 @@ def standardise(
     fitted : Coefficients or Mixed
         Their regression.
     levels : sequence of level
-        Values of the treatment, as the design's term takes them.
+        Values of the treatment, as the design's term takes them, the baseline first.
     draws : int
         Number of draws.
     seed : int
@@ -175,12 +175,16 @@ def standardise(
         return [_clustered(data, rows[inside], level, drawn) for level in levels]
     follows = layout(data)[1]
     mean = fitted.weights @ fitted.means
-    change = np.zeros(len(mean))
-    change[follows] = np.subtract(*[_gradient(data, rows, fitted, level, mean[follows]) for level in levels[::-1]])
     groups = data.groups[rows]
     if not data.by_unit:
         groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
-    drawn = mean + fitted.excess(change, groups) * (fitted.draw(draws, rng) - mean)
+    slopes = [_gradient(data, rows, fitted, level, mean[follows]) for level in levels]
+    excess = 1.0
+    for slope in slopes[1:]:
+        change = np.zeros(len(mean))
+        change[follows] = slope - slopes[0]
+        excess = max(excess, fitted.excess(change, groups))
+    drawn = mean + excess * (fitted.draw(draws, rng) - mean)
     shift = np.zeros(draws)
     if data.total is not None:
         share = expit(fitted.eta[inside])
