@@ -9,26 +9,21 @@ import numpy as np
 
 from causalrel.chains import Chain, chain_of, smooth, whiten
 from causalrel.networks import expit
-from causalrel.penalised import (
-    PRIORS,
-    Fit,
-    Rows,
-    best_setting,
-    curvature,
-    fit_at,
-    make_rows,
-    remainder,
-    smoothness,
-    solve,
-)
+from causalrel.noises import best_setting, climb, steepness
+from causalrel.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder, smoothness, solve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROUNDS = 12
+_LAST_ROUNDS = 3
 _TURNS_OF_NOISE = (0, 1, 3)
 _SETTLED = 0.02
-_LAST_CLIMBS = 3
+_LAST_CLIMBS = 2
+
+#: Memory, variances and smoothness of more rows than twice the stretches hold are learnt from these stretches, spaced
+#: evenly, and taken as known.
+_STRETCHES, _STRETCH = 4, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,9 +219,21 @@ def nearest_chain(left: NDArray[np.float64], step: NDArray[np.int64], unit: NDAr
     chains = (shared, chain_of(step, unit, shared=False))
     start = np.array([mean for mean, _ in PRIORS[:2]])
     for chain in chains:
-        rows = make_rows(np.ones((len(left), 1)), np.array([-1]), left[chain.order] / left.std(), chain.gap, None)
+        part, gap = _stretches(chain.gap)
+        rows = make_rows(np.ones((len(part), 1)), np.array([-1]), left[chain.order][part] / left.std(), gap, None)
         scores.append(fit_at(rows, best_setting(rows, start, np.zeros(0)), np.zeros(0)).score)
     return chains[int(np.argmax(scores))]
+
+
+def _stretches(gap: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Choose the rows of a chain that its noise is learnt from, and their gaps: all of them, or stretches."""
+    if len(gap) <= 2 * _STRETCHES * _STRETCH:
+        return np.arange(len(gap)), gap
+    starts = np.linspace(0, len(gap) - _STRETCH, _STRETCHES).astype(np.intp)
+    chosen = (starts[:, None] + np.arange(_STRETCH)).ravel()
+    made = gap[chosen]
+    made[::_STRETCH] = -1
+    return chosen, made
 
 
 def _line(
@@ -236,7 +243,8 @@ def _line(
     gap: NDArray[np.int64],
     beside: NDArray[np.float64],
 ) -> Mixed:
-    rows = make_rows(x, groups, y, gap, None)
+    part, its_gap = _stretches(gap)
+    rows = make_rows(x[part], groups, y[part], its_gap, None)
     priors = np.ones(int(groups.max()) + 1)
     setting = np.array([mean for mean, _ in PRIORS[:2]])
     for _ in range(3):
@@ -244,6 +252,8 @@ def _line(
         priors = smoothness(rows, crossed, priors)
         fit = solve(rows, setting, priors, crossed, logdet)
         setting = best_setting(remainder(rows, fit), setting, np.zeros(0))
+    if len(part) < len(y):
+        return _mixture(make_rows(x, groups, y, gap, None), setting, priors, beside, known=True)
     return _mixture(rows, setting, priors, beside)
 
 
@@ -255,13 +265,31 @@ def _rate(
     gap: NDArray[np.int64],
     beside: NDArray[np.float64],
 ) -> Mixed:
+    part, its_gap = _stretches(gap)
+    rows = make_rows(x[part], groups, bad[part], its_gap, None)
+    eta, setting, priors, fit = _settle(rows, bad[part], total[part])
+    if len(part) == len(bad):
+        return _mixture(_linearised(rows, bad, total, eta), setting, priors, beside)
+    rows = make_rows(x, groups, bad, gap, None)
+    eta = x @ fit.mean
+    for _ in range(_LAST_ROUNDS):
+        rows = _linearised(rows, bad, total, eta)
+        fit = fit_at(rows, setting, priors)
+        eta = eta + np.clip(_told(rows, setting, fit)[0] - eta, -3.0, 3.0)
+    return _mixture(_linearised(rows, bad, total, eta), setting, priors, beside, known=True)
+
+
+def _settle(
+    rows: Rows, bad: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Fit]:
+    """Turn between coefficients, noise and smoothness until each row's predictor moves no more."""
     rate = bad.sum() / total.sum()
     share = 0.5 * (bad + 0.5) / (total + 1.0) + 0.5 * rate
     eta = np.log(share / (1 - share))
-    priors = np.ones(int(groups.max()) + 1)
+    priors = np.ones(int(rows.groups.max()) + 1)
     setting = np.array([mean for mean, _ in PRIORS])
     for turn in range(_ROUNDS):
-        rows = _linearised(x, groups, bad, total, gap, eta)
+        rows = _linearised(rows, bad, total, eta)
         crossed, logdet = rows.counted(setting)
         priors = smoothness(rows, crossed, priors)
         fit = solve(rows, setting, priors, crossed, logdet)
@@ -272,20 +300,13 @@ def _rate(
         eta = eta + step
         if turn > max(_TURNS_OF_NOISE) and np.abs(step).max() < _SETTLED:
             break
-    return _mixture(_linearised(x, groups, bad, total, gap, eta), setting, priors, beside)
+    return eta, setting, priors, fit
 
 
-def _linearised(
-    x: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    bad: NDArray[np.float64],
-    total: NDArray[np.float64],
-    gap: NDArray[np.int64],
-    eta: NDArray[np.float64],
-) -> Rows:
+def _linearised(rows: Rows, bad: NDArray[np.float64], total: NDArray[np.float64], eta: NDArray[np.float64]) -> Rows:
     share = expit(eta)
     weight = np.maximum(total * share * (1 - share), 1e-6)
-    return make_rows(x, groups, eta + (bad - total * share) / weight, gap, 1 / weight)
+    return rows.answering(eta + (bad - total * share) / weight, 1 / weight)
 
 
 def _told(rows: Rows, setting: NDArray[np.float64], fit: Fit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -300,18 +321,26 @@ def _told(rows: Rows, setting: NDArray[np.float64], fit: Fit) -> tuple[NDArray[n
 
 
 def _mixture(
-    rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], beside: NDArray[np.float64]
+    rows: Rows,
+    setting: NDArray[np.float64],
+    priors: NDArray[np.float64],
+    beside: NDArray[np.float64],
+    *,
+    known: bool = False,
 ) -> Mixed:
-    setting = best_setting(rows, setting, priors, climbs=_LAST_CLIMBS)
+    """Average over settings around the best; over the one given where that is known."""
+    for _ in range(0 if known else _LAST_CLIMBS):
+        setting = climb(rows, setting, priors)
     crossed, logdet = rows.counted(setting)
     fit = solve(rows, setting, priors, crossed, logdet)
     whitened = np.column_stack([rows.out[:, :-1], rows.out[:, -1] - rows.out[:, :-1] @ fit.mean])
     if rows.noise is None:
         whitened[:, -1] /= fit.scale
-    left = remainder(rows, fit)
-    values, vectors = np.linalg.eigh(curvature(lambda at: fit_at(left, at, np.zeros(0)).score, setting))
-    reach = vectors * np.sqrt(len(setting) / np.maximum(values, 0.15))
-    fits = [fit_at(rows, point, priors) for point in [*(setting + reach.T), *(setting - reach.T)]]
+    fits = [fit]
+    if not known:
+        values, vectors = steepness(rows, setting, fit)
+        reach = vectors * np.sqrt(len(setting) / values)
+        fits = [fit_at(rows, point, priors) for point in [*(setting + reach.T), *(setting - reach.T)]]
     weights = np.exp(np.array([one.score for one in fits]) - max(one.score for one in fits))
     eta, spread = _told(rows, setting, fit)
     memory, variance, own = rows.variances(setting)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,6 @@ _FLAT, _FLAT_ODDS = 1e-6, 2.5**-2
 #: Usual squared change of slope at a hinge, weighed as one hinge, so that no group is shrunk to nothing.
 _USUAL = 0.05
 _TURNS = 8
-_STEP = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +54,24 @@ class Rows:
     gap: NDArray[np.int64]
     noise: NDArray[np.float64] | None
     out: NDArray[np.float64]
+
+    def answering(self, z: NDArray[np.float64], noise: NDArray[np.float64]) -> Rows:
+        """Put another response in the place of this one, which is lost.
+
+        Parameters
+        ----------
+        z : ndarray of float64, shape (n,)
+            Response.
+        noise : ndarray of float64, shape (n,)
+            Its working variance.
+
+        Returns
+        -------
+        Rows
+            The rows, their columns shared.
+        """
+        self.columns[:, -1] = z
+        return replace(self, noise=noise)
 
     def variances(self, setting: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
         """Return memory, variance of the chain and of each row's own noise.
@@ -278,44 +294,6 @@ def smoothness(rows: Rows, crossed: NDArray[np.float64], priors: NDArray[np.floa
     return priors
 
 
-def best_setting(
-    rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64], climbs: int = 30
-) -> NDArray[np.float64]:
-    """Maximise the score over memory and variances.
-
-    Parameters
-    ----------
-    rows : Rows
-        Columns and response.
-    setting : ndarray of float64
-        Log odds of memory, log variance of the chain, and of rates log variance of independent noise.
-    priors : ndarray of float64, shape (g,)
-        Prior variance of each group.
-    climbs : int
-        Most steps of the search.
-
-    Returns
-    -------
-    ndarray of float64
-        The best setting found, from the one given.
-
-    Examples
-    --------
-    >>> rows = make_rows(np.ones((4, 1)), np.array([-1]), np.arange(4.0), np.array([-1, 1, 1, 1]), None)
-    >>> best_setting(rows, np.array([0.0, 0.0]), np.zeros(0)).shape
-    (2,)
-    """
-    from scipy.optimize import minimize
-
-    found = minimize(
-        lambda at: -fit_at(rows, at, priors).score,
-        setting,
-        method="BFGS",
-        options={"gtol": 0.05, "maxiter": climbs, "eps": 1e-3},
-    )
-    return np.asarray(np.clip(found.x, -12.0, 12.0), dtype=np.float64)
-
-
 def fit_at(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64]) -> Fit:
     """Solve at one setting.
 
@@ -340,34 +318,3 @@ def fit_at(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64]
     (1,)
     """
     return solve(rows, setting, priors, *rows.counted(setting))
-
-
-def curvature(score: Callable[[NDArray[np.float64]], float], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the negative second derivatives of a score, by differences.
-
-    Parameters
-    ----------
-    score : callable
-        From a setting to a number.
-    at : ndarray of float64, shape (m,)
-        Where.
-
-    Returns
-    -------
-    ndarray of float64, shape (m, m)
-        The curvature.
-
-    Examples
-    --------
-    >>> curvature(lambda at: -float(at @ at), np.zeros(2)).round(6).tolist()
-    [[2.0, 0.0], [0.0, 2.0]]
-    """
-    steps = _STEP * np.eye(len(at))
-    centre, up, down = score(at), [score(at + step) for step in steps], [score(at - step) for step in steps]
-    made = np.empty((len(at), len(at)))
-    for i in range(len(at)):
-        made[i, i] = (2 * centre - up[i] - down[i]) / _STEP**2
-        for j in range(i):
-            both = score(at + steps[i] + steps[j]) + score(at - steps[i] - steps[j])
-            made[i, j] = made[j, i] = -(both - up[i] - up[j] - down[i] - down[j] + 2 * centre) / (2 * _STEP**2)
-    return made

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: DoWhy tries every subset for the smallest backdoor set; of more variables than this the largest valid one is taken.
-_MOST_SEARCHED = 14
+_MOST_SEARCHED = 8
 
 #: Takes columns by name and two treatment values; gives draws of the mean outcome difference.
 Answer = Callable[[Mapping[str, "NDArray[Any]"]], "NDArray[np.float64]"]

@@ -78,6 +78,8 @@ class Design:
         Whether hinges are penalised and the noise is modelled as a chain, rather than allowed for by clusters.
     assigned_by : tuple of str
         What is held fixed and sets the treatment.
+    left : ndarray of float64, shape (n,)
+        What :func:`rough` leaves; empty where the treatment differs between units.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -98,6 +100,7 @@ class Design:
     crossed: bool
     smooth: bool
     assigned_by: tuple[str, ...]
+    left: NDArray[np.float64]
 
 
 def make_design(
@@ -149,8 +152,9 @@ def make_design(
         return replace(draft, supported=code == only, overlap=share, only=only)
     if draft.by_unit:
         return draft
-    groups, block = time_groups(columns["step"], rough(draft, np.arange(len(draft.bad))))
-    return replace(draft, groups=groups, block=block)
+    left = rough(draft)
+    groups, block = time_groups(columns["step"], left)
+    return replace(draft, groups=groups, block=block, left=left)
 
 
 def _draft(
@@ -200,6 +204,7 @@ def _draft(
         crossed=rarer >= _FEWEST_A_TERM * 2 * (len(terms) + 1),
         smooth=smooth,
         assigned_by=tuple(assigned_by),
+        left=np.zeros(0),
     )
 
 
@@ -272,6 +277,34 @@ def matrix(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray
     return np.column_stack([part for part, _, _ in _parts(data, rows, treat)])
 
 
+def followed(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the columns of :func:`matrix` that change with the treatment.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows wanted.
+    treat : ndarray, shape (m,)
+        Value of the treatment in each.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, q)
+        Treatment, and its products with what is held fixed.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> followed(data, np.arange(2), data.treat[:2]).shape[1] == layout(data)[1].sum()
+    np.True_
+    """
+    return np.column_stack([part for part, _, moves in _parts(data, rows, treat) if moves])
+
+
 def _parts(
     data: Design, rows: NDArray[np.intp], treat: NDArray[Any]
 ) -> Iterator[tuple[NDArray[np.float64], bool, bool]]:
@@ -334,19 +367,17 @@ def layout(data: Design) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return np.array(groups, dtype=np.int64), np.array(follows, dtype=bool)
 
 
-def rough(data: Design, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def rough(data: Design) -> NDArray[np.float64]:
     """Return what a ridge regression leaves, to tell how far residuals remember.
 
     Parameters
     ----------
     data : Design
         The rows.
-    rows : ndarray of intp, shape (m,)
-        Rows wanted.
 
     Returns
     -------
-    ndarray of float64, shape (m,)
+    ndarray of float64, shape (n,)
         Residuals; of event rates divided by their standard deviation at the mean rate.
 
     Examples
@@ -354,17 +385,16 @@ def rough(data: Design, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     >>> import causalrel as cr
     >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
     >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> len(rough(data, np.arange(10)))
-    10
+    >>> bool((rough(data) == data.left).all())
+    True
     """
-    y, scale = data.bad[rows], np.ones(len(rows))
+    y, scale, rows = data.bad, np.ones(len(data.bad)), np.arange(len(data.bad))
     if data.total is not None:
-        total = data.total[rows]
-        rate = min(max(y.sum() / total.sum(), 1e-9), 1 - 1e-9)
-        scale = np.sqrt(total / (rate * (1 - rate)))
-        y = (y / total - rate) * scale
-    x = matrix(data, rows, data.treat[rows]) * scale[:, None]
-    size = np.sqrt((x**2).mean(axis=0)) + 1e-300
-    scaled = x / size
-    weights = np.linalg.solve(scaled.T @ scaled + 1e-3 * len(rows) * np.eye(x.shape[1]), scaled.T @ y)
-    return np.asarray(y - scaled @ weights, dtype=np.float64)
+        rate = min(max(y.sum() / data.total.sum(), 1e-9), 1 - 1e-9)
+        scale = np.sqrt(data.total / (rate * (1 - rate)))
+        y = (y / data.total - rate) * scale
+    x = matrix(data, rows, data.treat) * scale[:, None]
+    size = np.sqrt(np.einsum("ij,ij->j", x, x) / len(rows)) + 1e-300
+    x /= size
+    weights = np.linalg.solve(x.T @ x + 1e-3 * len(rows) * np.eye(x.shape[1]), x.T @ y)
+    return np.asarray(y - x @ weights, dtype=np.float64)

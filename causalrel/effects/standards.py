@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import errors
-from causalrel.effects.designs import Design, Level, layout, matrix, rough
+from causalrel.effects.averages import Average, Part, average, straight
+from causalrel.effects.designs import Design, Level, followed, layout, matrix
 from causalrel.effects.overlap import edges
 from causalrel.networks import expit
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from causalrel.mixed import Mixed
 
 #: Rows whose outcome is worked out at once, over all draws.
-_CHUNK = 1024
-_MOST_ODDS = 30.0
+_CHUNK = 4096
 
 #: With fewer units a coefficient than this, a covariance clustered by unit is too small: units are left out in turn.
 _MANY_A_COLUMN = 20
@@ -65,7 +65,7 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     from causalrel.mixed import fit_mixed, nearest_chain
 
     step, unit = data.columns["step"][rows], data.columns["unit"][rows]
-    chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(rough(data, rows), step, unit)
+    chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(data.left[rows], step, unit)
     total = None if data.total is None else data.total[rows]
     x = matrix(data, rows, data.treat[rows])
     return fit_mixed(x, layout(data)[0], data.bad[rows], total, chain, neighbours(data, rows))
@@ -178,22 +178,24 @@ def standardise(
     groups = data.groups[rows]
     if not data.by_unit:
         groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
-    slopes = [_gradient(data, rows, fitted, level, mean[follows]) for level in levels]
+    drawn = (fitted.draw(draws, rng) - mean)[:, follows]
+    unseen = [beyond(data, rows, fitted, level) for level in levels]
+    averages = [
+        _averaged(data, rows, fitted, level, far, np.cov(drawn.T)) for level, far in zip(levels, unseen, strict=True)
+    ]
     excess = 1.0
-    for slope in slopes[1:]:
+    for one in averages[1:]:
         change = np.zeros(len(mean))
-        change[follows] = slope - slopes[0]
+        change[follows] = (one.slope - averages[0].slope)[: follows.sum()]
         excess = max(excess, fitted.excess(change, groups))
-    drawn = mean + excess * (fitted.draw(draws, rng) - mean)
-    shift = np.zeros(draws)
+    shift = np.zeros((draws, 1))
     if data.total is not None:
         share = expit(fitted.eta[inside])
-        shift = rng.standard_normal(draws) / np.sqrt((data.total[rows[inside]] * share * (1 - share)).sum())
+        shift[:, 0] = rng.standard_normal(draws) / np.sqrt((data.total[rows[inside]] * share * (1 - share)).sum())
     made = []
-    for level in levels:
-        unseen = beyond(data, rows, fitted, level)
-        leap = rng.standard_normal((draws, unseen.shape[1]))
-        made.append(_mixed(data, rows, fitted, level, (drawn[:, follows], shift, leap), unseen))
+    for one, far in zip(averages, unseen, strict=True):
+        leap = rng.standard_normal((draws, far.shape[1]))
+        made.append(one.at(np.hstack([excess * drawn, leap, shift])))
     return made
 
 
@@ -232,12 +234,14 @@ def beyond(data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level) ->
     made = []
     if data.code is not None:
         code, numbers = data.code[rows], [t.name for t in data.terms if t.name in data.assigned_by and not t.levels]
-        line = matrix(data, rows, data.treat[rows]) @ (fitted.weights @ fitted.means) if numbers else fitted.eta
+        mean = fitted.weights @ fitted.means
         for name in numbers:
             values = data.columns[name][rows]
             low, high = edges(code, values, int(level), len(numbers))
             for distance in (np.maximum(low - values, 0.0), np.maximum(values - high, 0.0)):
-                slope = _slope(distance[distance > 0], line[distance > 0])
+                past = rows[distance > 0]
+                line = matrix(data, past, data.treat[past]) @ mean if len(past) else np.zeros(0)
+                slope = _slope(distance[distance > 0], line)
                 made.append(np.where(code == int(level), 0.0, slope * distance))
     return np.column_stack(made) if made else np.zeros((len(rows), 0))
 
@@ -259,62 +263,34 @@ def _clustered(data: Design, inside: NDArray[np.intp], level: Level, drawn: NDAr
     return np.asarray(total / weights, dtype=np.float64)
 
 
-def _mixed(
+def _averaged(
     data: Design,
     rows: NDArray[np.intp],
     fitted: Mixed,
     level: Level,
-    drawn: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     unseen: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Mean outcome, each row moved from where it was by what follows the treatment."""
-    weights_drawn, shift, leap = drawn
-    if data.total is None:
-        mean = sum(part.sum(axis=0) for _, part in _moves(data, rows, level))
-        inside = data.supported[rows]
-        level_mean = fitted.eta[inside].mean() + weights_drawn @ (mean / inside.sum())
-        return np.asarray(level_mean + leap @ unseen[inside].mean(axis=0), dtype=np.float64)
-    total, weights = np.zeros(len(shift)), 0.0
-    drawn_columns = np.hstack([weights_drawn, leap, shift[:, None], np.ones((len(shift), 1))]).T.astype(np.float32)
-    for where, part in _moves(data, rows, level):
-        columns = np.column_stack([part, unseen[where], np.ones(len(where)), fitted.eta[where]])
-        columns *= -_widening(fitted.spread[where])[:, None]
-        odds = columns.astype(np.float32) @ drawn_columns
-        np.exp(np.clip(odds, -_MOST_ODDS, _MOST_ODDS, out=odds), out=odds)
-        odds += 1
-        weight = data.total[rows[where]]
-        total += weight.astype(np.float32) @ np.reciprocal(odds, out=odds)
-        weights += weight.sum()
-    return np.asarray(total / weights, dtype=np.float64)
+    covariance: NDArray[np.float64],
+) -> Average:
+    """Expand the mean outcome at a level: each row moved from where it was by what follows the treatment."""
+    inside, follows = np.flatnonzero(data.supported[rows]), layout(data)[1]
+    mean = (fitted.weights @ fitted.means)[follows]
+    beside = unseen.shape[1] + 1
+    spread = np.eye(len(mean) + beside)
+    spread[: len(mean), : len(mean)] = covariance
+    spread[-1, -1] = 0.0
 
+    def parts(chosen: NDArray[np.intp] | None) -> Iterator[Part]:
+        among = inside if chosen is None else chosen
+        for start in range(0, len(among), _CHUNK):
+            where = among[start : start + _CHUNK]
+            part = rows[where]
+            moved = followed(data, part, np.full(len(part), level)) - followed(data, part, data.treat[part])
+            wide = 1.0 if data.total is None else _widening(fitted.spread[where])
+            eta = (fitted.eta[where] + moved @ mean) * wide
+            columns = np.column_stack([moved, unseen[where], np.ones(len(where))]) * np.reshape(wide, (-1, 1))
+            yield where, eta, columns, np.ones(len(where)) if data.total is None else data.total[part]
 
-def _gradient(
-    data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level, mean: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return derivatives of the mean outcome at one level, by coefficients that follow the treatment."""
-    total, weights = np.zeros(len(mean)), 0.0
-    for where, part in _moves(data, rows, level):
-        weight = np.ones(len(where)) if data.total is None else data.total[rows[where]]
-        weights += weight.sum()
-        if data.total is not None:
-            wide = _widening(fitted.spread[where])
-            share = expit((fitted.eta[where] + part @ mean) * wide)
-            weight = weight * share * (1 - share) * wide
-        total += weight @ part
-    return np.asarray(total / weights, dtype=np.float64)
-
-
-def _moves(
-    data: Design, rows: NDArray[np.intp], level: Level
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Give supported rows in chunks, with how far setting the level moves their columns that follow the treatment."""
-    inside = np.flatnonzero(data.supported[rows])
-    follows = layout(data)[1]
-    for start in range(0, len(inside), _CHUNK):
-        where = inside[start : start + _CHUNK]
-        part = rows[where]
-        moved = matrix(data, part, np.full(len(part), level)) - matrix(data, part, data.treat[part])
-        yield where, moved[:, follows]
+    return average(parts, spread) if data.total is not None else straight(parts(None))
 
 
 def _widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
