@@ -10,13 +10,14 @@ import numpy as np
 
 from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
-from causalrel.effects.designs import MOST_LEVELS, Design, Level, make_design
-from causalrel.effects.soundness import attack, judge
+from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.hidden import answer_hidden, find_way
+from causalrel.effects.soundness import attack, judge, unseen
 from causalrel.effects.standards import regress, standardise
 from causalrel.effects.switches import answer_rollout, before_and_after
 from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.fitting import check_nodes, rows_of
+from causalrel.fitting import check_nodes
 from causalrel.graphs import Graph
 from causalrel.identification import adjustment
 from causalrel.regressions import Coefficients
@@ -90,6 +91,7 @@ def effect(
     Returns
     -------
     Estimate
+        By the back door; where no measured set closes it by a front door, else by an instrument: ``method`` says.
         Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities: differences ``bad_share``,
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
         ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Of a rollout also ``when``: all
@@ -126,7 +128,7 @@ def effect(
             raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
         levels_told = before_and_after(narrowed, of, asked.levels, named=levels is not None)
         told["question"] = _sentence(of, on, levels_told, where)
-        if (failed := _unseen(narrowed, variable, levels_told, [of, on])) is not None:
+        if (failed := unseen(narrowed, variable, levels_told, [of, on])) is not None:
             checks.append(failed)
         return answer_rollout(narrowed, graph, of, on, levels_told, design, since, draws, seed, checks, told)
     if by is None:
@@ -153,9 +155,12 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
 
     graph, of, on, levels = asked.graph, asked.of, asked.on, asked.levels
     found = dowhy.identify(graph, of=of, on=on)
+    hidden = found.reaches and found.adjustment is None
+    if hidden and (way := find_way(windows, graph, of, on)) is not None:
+        return answer_hidden(windows, graph, of, on, levels, way, asked.draws, asked.seed, checks, told)
     fixed = adjustment(graph, of, on, found.adjustment or ())
     variable = windows.variable(of)
-    failed = _identified(graph, found, of, on) or _unseen(windows, variable, levels, [of, *fixed, on])
+    failed = _identified(graph, found, of, on) or unseen(windows, variable, levels, [of, *fixed, on])
     method = _METHOD.format(link="logistic", noise="noise as the windows tell")
     if failed is not None:
         return refusal(method=method, checks=[*checks, failed], **told)
@@ -186,7 +191,7 @@ def _identified(graph: Graph, found: Any, of: str, on: str) -> Check | None:
         says = f"the graph has no path from {of} to {on}: it says there is no effect"
     elif found.adjustment is None:
         hidden = ", ".join(item.name for item in graph.unmeasured) or "an unmeasured cause"
-        says = f"no measured variables separate {of} from {on}: {hidden} stays open"
+        says = f"no measured variables separate {of} from {on}: {hidden} stays open, without front door or instrument"
     else:
         return None
     return Check(name="identification", passed=False, says=says)
@@ -255,29 +260,6 @@ def _where(windows: Windows, where: str | None) -> tuple[Windows, list[Check]]:
         raise errors.bad_question(f"effect: no window meets '{where}'", "widen the predicate")
     says = f"{kept.height:,} of {windows.table.height:,} windows meet {where}"
     return replace(windows, table=kept), [Check(name="where", passed=True, says=says)]
-
-
-def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], names: Sequence[str]) -> Check | None:
-    """Return the failed check where a level was never seen."""
-    columns, kept = rows_of(windows, names)
-    values = np.unique(columns[variable.name])
-    says = ""
-    if kept.height == 0:
-        says = f"no window has all of {', '.join(names)}"
-    elif len(values) < 2:
-        says = f"{variable.name} was always {display.level(values[0])}: without a change there is nothing to compare"
-    elif variable.kind != "category" and len(values) > MOST_LEVELS:
-        outside = [level for level in levels if not values[0] <= float(level) <= values[-1]]
-        if outside:
-            says = (
-                f"{variable.name} was between {values[0]:g} and {values[-1]:g}, and never {display.level(outside[0])}"
-            )
-    else:
-        missing = [level for level in levels if level not in values]
-        if missing:
-            seen = ", ".join(display.level(value) for value in values)
-            says = f"{variable.name} was never {display.level(missing[0])}; seen: {seen}"
-    return Check(name="levels seen", passed=False, says=says) if says else None
 
 
 def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray[np.float64]], list[Check]]:

@@ -178,7 +178,7 @@ def standardise(
     groups = data.groups[rows]
     if not data.by_unit:
         groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
-    slopes = [_gradient(data, rows, fitted, level, mean[follows]) for level in levels]
+    slopes = [gradient(data, rows, fitted, level, mean[follows]) for level in levels]
     excess = 1.0
     for slope in slopes[1:]:
         change = np.zeros(len(mean))
@@ -278,7 +278,7 @@ def _mixed(
     drawn_columns = np.hstack([weights_drawn, leap, shift[:, None], np.ones((len(shift), 1))]).T.astype(np.float32)
     for where, part in _moves(data, rows, level):
         columns = np.column_stack([part, unseen[where], np.ones(len(where)), fitted.eta[where]])
-        columns *= -_widening(fitted.spread[where])[:, None]
+        columns *= -widening(fitted.spread[where])[:, None]
         odds = columns.astype(np.float32) @ drawn_columns
         np.exp(np.clip(odds, -_MOST_ODDS, _MOST_ODDS, out=odds), out=odds)
         odds += 1
@@ -288,19 +288,58 @@ def _mixed(
     return np.asarray(total / weights, dtype=np.float64)
 
 
-def _gradient(
-    data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level, mean: NDArray[np.float64]
+def gradient(
+    data: Design,
+    rows: NDArray[np.intp],
+    fitted: Mixed,
+    level: Level,
+    mean: NDArray[np.float64],
+    weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return derivatives of the mean outcome at one level, by coefficients that follow the treatment."""
+    """Return derivatives of the mean outcome at one level, by coefficients that follow the treatment.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    rows : ndarray of intp, shape (m,)
+        Rows used.
+    fitted : Mixed
+        Their regression.
+    level : level
+        Value of the treatment, as the design's term takes it.
+    mean : ndarray of float64, shape (f,)
+        Coefficients that follow the treatment.
+    weight : ndarray of float64, shape (m,), optional
+        Weight of each row; its events, or 1 of a numeric outcome.
+
+    Returns
+    -------
+    ndarray of float64, shape (f,)
+        The derivatives.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> from causalrel.effects.designs import make_design
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
+    >>> rows = np.arange(len(data.bad))
+    >>> fitted, follows = regress(data, rows), layout(data)[1]
+    >>> bool(gradient(data, rows, fitted, "1", (fitted.weights @ fitted.means)[follows])[0] > 0)
+    True
+    """
+    if weight is None:
+        weight = np.ones(len(rows)) if data.total is None else data.total[rows]
     total, weights = np.zeros(len(mean)), 0.0
     for where, part in _moves(data, rows, level):
-        weight = np.ones(len(where)) if data.total is None else data.total[rows[where]]
-        weights += weight.sum()
+        slope = weight[where]
+        weights += slope.sum()
         if data.total is not None:
-            wide = _widening(fitted.spread[where])
+            wide = widening(fitted.spread[where])
             share = expit((fitted.eta[where] + part @ mean) * wide)
-            weight = weight * share * (1 - share) * wide
-        total += weight @ part
+            slope = slope * share * (1 - share) * wide
+        total += slope @ part
     return np.asarray(total / weights, dtype=np.float64)
 
 
@@ -317,6 +356,22 @@ def _moves(
         yield where, moved[:, follows]
 
 
-def _widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Factor that averages a logistic curve over a normal (MacKay 1992, doi:10.1162/neco.1992.4.5.720)."""
+def widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor that averages a logistic curve over a normal (MacKay 1992, doi:10.1162/neco.1992.4.5.720).
+
+    Parameters
+    ----------
+    spread : ndarray of float64, shape (n,)
+        Variance of the normal.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        1 where it is 0.
+
+    Examples
+    --------
+    >>> widening(np.array([0.0])).tolist()
+    [1.0]
+    """
     return np.asarray(1 / np.sqrt(1 + np.pi * spread / 8), dtype=np.float64)
