@@ -12,6 +12,8 @@ from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
 from causalrel.effects.designs import Design, Level, make_design
 from causalrel.effects.hidden import answer_hidden, find_way
+from causalrel.effects.references import refer_beside
+from causalrel.effects.refuters import known_refuters, refute_effect
 from causalrel.effects.soundness import attack, judge, unseen
 from causalrel.effects.standards import regress, standardise
 from causalrel.effects.switches import answer_rollout, before_and_after
@@ -54,6 +56,8 @@ def effect(
     where: str | None = None,
     design: Literal["graph"] | Rollout = "graph",
     since: datetime | str | None = None,
+    beside: Sequence[str] = (),
+    refuters: Sequence[str] = (),
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
@@ -83,6 +87,11 @@ def effect(
         (:mod:`causalrel.rollouts`). They speak of the windows that the rollout reached.
     since : datetime.datetime or str, optional
         Of a rollout, the switch asked about; units that switched at another date are compared with until then.
+    beside : sequence of str
+        Estimators of DoWhy by its method names, such as ``backdoor.linear_regression``, or of EconML, such as
+        ``econml.dml.LinearDML``: what each says becomes a check that the verdict does not follow.
+    refuters : sequence of str
+        DoWhy's ``random_common_cause``, ``data_subset_refuter`` or ``placebo_treatment_refuter``: each becomes a check.
     draws : int
         Number of draws.
     seed : int
@@ -116,7 +125,16 @@ def effect(
     variable = _settable(windows, graph, of, on)
     if design == "graph" and since is not None:
         raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
-    asked = _Asked(graph=graph, of=of, on=on, levels=_levels(windows, variable, levels), draws=draws, seed=seed)
+    asked = _Asked(
+        graph=graph,
+        of=of,
+        on=on,
+        levels=_levels(windows, variable, levels),
+        beside=_references(beside),
+        refuters=known_refuters(refuters),
+        draws=draws,
+        seed=seed,
+    )
     narrowed, checks = _where(windows, where)
     told: dict[str, Any] = {
         "question": _sentence(of, on, asked.levels, where),
@@ -124,6 +142,8 @@ def effect(
         "origin": windows.origin(seed, graph.fingerprint()),
     }
     if design != "graph":
+        if beside or refuters:
+            raise errors.bad_question("effect: nothing is told beside a rollout, or refutes it", "leave out design")
         if by is not None:
             raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
         levels_told = before_and_after(narrowed, of, asked.levels, named=levels is not None)
@@ -146,6 +166,8 @@ class _Asked:
     of: str
     on: str
     levels: tuple[Level, ...]
+    beside: tuple[str, ...]
+    refuters: tuple[str, ...]
     draws: int
     seed: int
 
@@ -157,6 +179,9 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
     found = dowhy.identify(graph, of=of, on=on)
     hidden = found.reaches and found.adjustment is None
     if hidden and (way := find_way(windows, graph, of, on)) is not None:
+        if asked.beside or asked.refuters:
+            says = "references and refuters are asked of the back door alone, which no measured set closes"
+            checks = [*checks, Check(name="beside", passed=False, says=says)]
         return answer_hidden(windows, graph, of, on, levels, way, asked.draws, asked.seed, checks, told)
     fixed = adjustment(graph, of, on, found.adjustment or ())
     variable = windows.variable(of)
@@ -165,7 +190,8 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
     if failed is not None:
         return refusal(method=method, checks=[*checks, failed], **told)
     says = f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}"
-    data = make_design(windows, variable, on, fixed, levels, _assigned_by(graph, of, fixed))
+    parents = _assigned_by(graph, of, fixed)
+    data = make_design(windows, variable, on, fixed, levels, parents)
     verdict, said = judge(data, levels)
     checks = [*checks, Check(name="identification", passed=True, says=says), *said]
     if (bounds := windows.bounds(on)) is not None:
@@ -174,13 +200,18 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
     if verdict == "refused":
         return refusal(method=method, checks=checks, **told)
     shares, attacked = _drive(data, found, asked)
+    change = shares[levels[1]] - shares[levels[0]]
+    if asked.refuters:
+        told_by = (asked.refuters, asked.seed)
+        attacked += refute_effect(windows, found, of, on, fixed, levels, parents, change, *told_by)
+    others = refer_beside(data, on, levels, shares, asked.beside, asked.seed)
     link = "logistic" if data.total is not None else "linear"
     noise = _GROUPS if not data.smooth else _APART if data.by_unit else _NOISE.format(block=data.block)
     return Estimate(
         **told,
         **in_budget_units(windows, of, on, levels, shares),
         method=_METHOD.format(link=link, noise=noise),
-        checks=(*checks, *attacked),
+        checks=(*checks, *attacked, *others),
         verdict=verdict if all(check.passed for check in attacked) else "bounded",
     )
 
@@ -220,6 +251,12 @@ def _settable(windows: Windows, graph: Graph, of: str, on: str) -> Variable:
     if of == on:
         raise errors.bad_question(f"effect: '{of}' is both cause and outcome", "name two variables")
     return windows.variable(of)
+
+
+def _references(names: Sequence[str]) -> tuple[str, ...]:
+    from causalrel.bridges.references import known_references
+
+    return known_references(list(names)) if names else ()
 
 
 def _levels(windows: Windows, variable: Variable, levels: Sequence[Level] | None) -> tuple[Level, ...]:

@@ -92,8 +92,7 @@ def tell_front_door(
     one, other = cast("Mixed", regress(first, rows)), cast("Mixed", regress(second, rows))
     rng = np.random.default_rng([seed, 4])
     inside = first.supported
-    at = [level if first.code is None else str(place) for place, level in enumerate(levels)]
-    moved = [_moved(first, level)[inside] for level in at]
+    moved = moved_columns(first, levels)
     steps = spread_draws(first, one, [(part - moved[0]).mean(axis=0) for part in moved[1:]], draws, rng)
     shifts = [part @ steps.mean(axis=0) for part in moved]
     door_of = _Door.of(second, other, inside)
@@ -152,12 +151,34 @@ def spread_draws(
     return np.asarray((mean + excess * (fitted.draw(draws, rng) - mean))[:, follows], dtype=np.float64)
 
 
-def _moved(data: Design, level: Level) -> NDArray[np.float64]:
-    """Return how far setting a level moves each row's columns that follow the treatment."""
-    rows = np.arange(len(data.bad))
-    return np.asarray(
-        (matrix(data, rows, np.full(len(rows), level)) - matrix(data, rows, data.treat))[:, layout(data)[1]]
-    )
+def moved_columns(data: Design, levels: tuple[Level, ...]) -> list[NDArray[np.float64]]:
+    """Return how far setting each level moves supported rows' columns that follow the treatment.
+
+    Parameters
+    ----------
+    data : Design
+        The rows.
+    levels : tuple of level
+        Levels asked about.
+
+    Returns
+    -------
+    list of ndarray of float64, shape (m, f)
+        One a level.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", [], (4.0, 8.0))
+    >>> low, high = moved_columns(data, (4.0, 8.0))
+    >>> np.unique(high - low).tolist()
+    [1.0]
+    """
+    rows, follows = np.flatnonzero(data.supported), layout(data)[1]
+    now = matrix(data, rows, data.treat[rows])
+    ends = [level if data.code is None else str(place) for place, level in enumerate(levels)]
+    return [(matrix(data, rows, np.full(len(rows), end)) - now)[:, follows] for end in ends]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from causalrel.effects.designs import MOST_LEVELS, Level
+from causalrel.effects.designs import Level
 from causalrel.effects.fronts import tell_front_door
 from causalrel.effects.instruments import tell_by_instrument
+from causalrel.effects.overlap import MOST_LEVELS, complete
 from causalrel.effects.soundness import unseen
 from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.fitting import rows_of
 from causalrel.identification import (
     FrontDoor,
     Instrument,
@@ -143,7 +141,7 @@ def answer_hidden(
     failed = unseen(windows, windows.variable(of), levels, needed)
     if failed is not None:
         return refusal(checks=[*checks, failed], **told)
-    kept = _kept(windows, needed, of, levels if front else ())
+    kept = complete(windows, needed, of, levels if front else ())
     source = name if isinstance(way, Instrument) else of
     parents = tuple(parent for parent in graph.parents(source) if parent in way.given) or way.given
     if isinstance(way, FrontDoor):
@@ -163,15 +161,6 @@ def answer_hidden(
         made = {**made, "draws": made["draws"][:, keep.to_numpy()], "terms": made["terms"].filter(keep)}
     verdict = "bounded" if bounds is not None else verdict
     return Estimate(**told, **made, checks=tuple(checks), verdict=verdict)
-
-
-def _kept(windows: Windows, names: Sequence[str], of: str, levels: tuple[Level, ...]) -> Windows:
-    """Keep the windows that have everything, and those at the levels where the treatment has few values."""
-    kept = windows.table.join(rows_of(windows, names)[1].select("time", "unit"), on=["time", "unit"], how="semi")
-    category = windows.variable(of).kind == "category"
-    if levels and (category or kept[of].n_unique() <= MOST_LEVELS):
-        kept = kept.filter(pl.col(of).cast(pl.String if category else pl.Float64).is_in(list(levels)))
-    return replace(windows, table=kept)
 
 
 def _assumed(graph: Graph, of: str, on: str, way: FrontDoor | Instrument) -> str:

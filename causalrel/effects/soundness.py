@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import display
-from causalrel.effects.designs import MOST_LEVELS, Design, Level, layout
-from causalrel.effects.overlap import LEAST, MOST, seen_at_each
+from causalrel.effects.designs import Design, Level, layout
+from causalrel.effects.overlap import LEAST, MOST, MOST_LEVELS, seen_at_each
 from causalrel.estimates import Check, Verdict
 from causalrel.fitting import rows_of
 from causalrel.regressions import time_groups

@@ -178,7 +178,7 @@ def standardise(
     groups = data.groups[rows]
     if not data.by_unit:
         groups, _ = time_groups(data.columns["step"][rows], fitted.whitened[:, -1])
-    slopes = [gradient(data, rows, fitted, level, mean[follows]) for level in levels]
+    slopes = [_gradient(data, rows, fitted, level, mean[follows]) for level in levels]
     excess = 1.0
     for slope in slopes[1:]:
         change = np.zeros(len(mean))
@@ -288,58 +288,19 @@ def _mixed(
     return np.asarray(total / weights, dtype=np.float64)
 
 
-def gradient(
-    data: Design,
-    rows: NDArray[np.intp],
-    fitted: Mixed,
-    level: Level,
-    mean: NDArray[np.float64],
-    weight: NDArray[np.float64] | None = None,
+def _gradient(
+    data: Design, rows: NDArray[np.intp], fitted: Mixed, level: Level, mean: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return derivatives of the mean outcome at one level, by coefficients that follow the treatment.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-    rows : ndarray of intp, shape (m,)
-        Rows used.
-    fitted : Mixed
-        Their regression.
-    level : level
-        Value of the treatment, as the design's term takes it.
-    mean : ndarray of float64, shape (f,)
-        Coefficients that follow the treatment.
-    weight : ndarray of float64, shape (m,), optional
-        Weight of each row; its events, or 1 of a numeric outcome.
-
-    Returns
-    -------
-    ndarray of float64, shape (f,)
-        The derivatives.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> from causalrel.effects.designs import make_design
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> rows = np.arange(len(data.bad))
-    >>> fitted, follows = regress(data, rows), layout(data)[1]
-    >>> bool(gradient(data, rows, fitted, "1", (fitted.weights @ fitted.means)[follows])[0] > 0)
-    True
-    """
-    if weight is None:
-        weight = np.ones(len(rows)) if data.total is None else data.total[rows]
+    """Return derivatives of the mean outcome at one level, by coefficients that follow the treatment."""
     total, weights = np.zeros(len(mean)), 0.0
     for where, part in _moves(data, rows, level):
-        slope = weight[where]
-        weights += slope.sum()
+        weight = np.ones(len(where)) if data.total is None else data.total[rows[where]]
+        weights += weight.sum()
         if data.total is not None:
             wide = widening(fitted.spread[where])
             share = expit((fitted.eta[where] + part @ mean) * wide)
-            slope = slope * share * (1 - share) * wide
-        total += slope @ part
+            weight = weight * share * (1 - share) * wide
+        total += weight @ part
     return np.asarray(total / weights, dtype=np.float64)
 
 
