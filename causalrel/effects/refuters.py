@@ -32,6 +32,13 @@ _LEFT_OUT = 2.0
 #: A placebo whose mean chance would give more rarely than this fails.
 _LEVEL = 0.01
 
+#: Refuters of DoWhy that mean nothing where windows remember, and why.
+_UNSOUND = {
+    "add_unobserved_common_cause": "the check of a hidden cause says how strong one must be",
+    "bootstrap_refuter": "it repeats windows, which no chain in time allows",
+    "dummy_outcome_refuter": "its outcome forgets, and ours remembers",
+}
+
 #: Name of the column that DoWhy adds for a common cause at random.
 _RANDOM = "w_random"
 
@@ -64,6 +71,8 @@ def known_refuters(names: Sequence[str]) -> tuple[str, ...]:
     from causalrel.bridges.dowhy import REFUTERS
 
     for name in names:
+        if name in _UNSOUND:
+            raise errors.bad_question(f"effect: '{name}' is not asked: {_UNSOUND[name]}", f"ask {', '.join(REFUTERS)}")
         if name not in REFUTERS:
             raise errors.unknown_name(name, "refuter of effects of windows that remember", REFUTERS)
     return tuple(dict.fromkeys(names))
