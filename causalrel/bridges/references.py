@@ -14,15 +14,15 @@ from causalrel.bridges.dowhy import quiet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: DoWhy's method names, the module and class of each, and what it is given.
-_DOWHY: dict[str, tuple[str, str, dict[str, Any]]] = {
-    f"backdoor.{module}": (f"dowhy.causal_estimators.{module}_estimator", name, given)
-    for module, name, given in (
-        ("linear_regression", "LinearRegressionEstimator", {}),
-        ("distance_matching", "DistanceMatchingEstimator", {}),
-        ("propensity_score_matching", "PropensityScoreMatchingEstimator", {}),
-        ("propensity_score_stratification", "PropensityScoreStratificationEstimator", {}),
-        ("propensity_score_weighting", "PropensityScoreWeightingEstimator", {}),
+#: DoWhy's method names, and the module and class of each.
+_DOWHY = {
+    f"backdoor.{module}": (f"dowhy.causal_estimators.{module}_estimator", name)
+    for module, name in (
+        ("linear_regression", "LinearRegressionEstimator"),
+        ("distance_matching", "DistanceMatchingEstimator"),
+        ("propensity_score_matching", "PropensityScoreMatchingEstimator"),
+        ("propensity_score_stratification", "PropensityScoreStratificationEstimator"),
+        ("propensity_score_weighting", "PropensityScoreWeightingEstimator"),
     )
 }
 
@@ -117,7 +117,7 @@ def _dowhy(name: str, treat: NDArray[np.float64], outcome: NDArray[np.float64], 
     import networkx as nx
     import pandas as pd
 
-    module, kind, given = _DOWHY[name]
+    module, kind = _DOWHY[name]
     fixed = [f"w{i}" for i in range(held.shape[1])]
     graph = nx.DiGraph([("t", "y"), *[(one, to) for one in fixed for to in ("t", "y")]])
     discrete = name != "backdoor.linear_regression"
@@ -135,7 +135,7 @@ def _dowhy(name: str, treat: NDArray[np.float64], outcome: NDArray[np.float64], 
             treatment="t",
             outcome="y",
             identifier_name="backdoor",
-            estimator=getattr(import_module(module), kind)(estimand, **given),
+            estimator=getattr(import_module(module), kind)(estimand),
             control_value=0,
             treatment_value=1,
             method_params={"fit_params": {}},

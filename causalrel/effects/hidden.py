@@ -69,17 +69,17 @@ def find_way(windows: Windows, graph: Graph, of: str, on: str) -> FrontDoor | In
     many = [name for name, kind in kinds.items() if kind != "category" and table[name].n_unique() > MOST_LEVELS]
     door = find_front_door(graph, of, on, among=many)
     if door is not None:
-        wider = replace(door, given=adjustment(graph, door.mediator, on, {of, *door.given}))
-        wider = replace(wider, given=tuple(name for name in wider.given if name != of and name in varying))
-        return wider if is_front_door(graph, of, on, wider) else door
+        given = adjustment(graph, door.mediator, on, {of, *door.given})
+        wider_door = replace(door, given=tuple(name for name in given if name != of and name in varying))
+        return wider_door if is_front_door(graph, of, on, wider_door) else door
     if kinds.get(of) == "category" and table[of].drop_nulls().n_unique() > 2:
         return None
     usable = [made for made in list_instruments(graph, of, on) if {made.name, *made.given} <= kinds.keys()]
     if not usable:
         return None
     fewest = min(usable, key=lambda made: len(made.given))
-    given = tuple(name for name in adjustment(graph, fewest.name, on, fewest.given) if name in varying and name != of)
-    wider = replace(fewest, given=given)
+    given = adjustment(graph, fewest.name, on, fewest.given)
+    wider = replace(fewest, given=tuple(name for name in given if name in varying))
     return wider if is_instrument(graph, of, on, wider) else fewest
 
 

@@ -71,6 +71,10 @@ def refer_beside(
     held = _held(data)
     made = []
     for name in names:
+        if held.shape[1] == 0 and name != "backdoor.linear_regression":
+            says = "it needs something held fixed, and nothing is"
+            made.append(Check(name=f"beside {name}", passed=False, says=says))
+            continue
         for place, level in enumerate(levels[1:], 1):
             rows = data.supported & ((data.code == 0) | (data.code == place))
             treat = (data.code[rows] == place).astype(np.float64)

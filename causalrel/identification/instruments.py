@@ -50,7 +50,7 @@ def list_instruments(graph: Graph, of: str, on: str, *, size: int = 2) -> tuple[
         return ()
     causes = causes_of(graph)
     usable = [name for name in graph.names if name not in below(causes, [of])]
-    made = []
+    made: list[Instrument] = []
     for name in usable:
         others = [other for other in usable if other != name]
         sets = (given for count in range(size + 1) for given in combinations(others, count))

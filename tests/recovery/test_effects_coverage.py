@@ -59,7 +59,7 @@ def test_interval_of_95_percent_covers_on_made_telemetry(memory: float, hold: st
     ("way", "outcome"), [("front door", "continuous"), ("front door", "rare event"), ("instrument", "continuous")]
 )
 def test_interval_of_95_percent_covers_past_a_hidden_cause(way: str, outcome: str) -> None:
-    """Among 12 worlds it covers 9 or more (fewer has a chance of one in 450); the naive difference is inside 3 at most."""
+    """Among 12 worlds it covers 9 or more (fewer: one in 450), and the naive difference at most 3 times."""
     inside, naive_inside = 0, 0
     for seed in range(50_000, 50_012):
         world = hidden_world(seed, way=way, outcome=outcome)
