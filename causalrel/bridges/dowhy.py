@@ -262,9 +262,8 @@ def _drive(
                     estimator_instance=self,
                 )
 
-        short_names = {name: identified.inner.get(name, f"c{i}") for i, name in enumerate(columns)}
-        outer = {short: name for name, short in short_names.items()}
-        data = pd.DataFrame({short: columns[name] for name, short in short_names.items()})
+        outer = {identified.inner.get(name, f"c{i}"): name for i, name in enumerate(columns)}
+        data = pd.DataFrame({short: columns[name] for short, name in outer.items()})
         estimator = Standardisation(identified.estimand)
         made = estimate_effect(
             data,

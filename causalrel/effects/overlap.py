@@ -64,7 +64,8 @@ def complete(windows: Windows, names: Sequence[str], of: str, levels: Sequence[f
     kept = windows.table.join(known, on=["time", "unit"], how="semi", maintain_order="left")
     category = windows.variable(of).kind == "category"
     if levels and (category or kept[of].n_unique() <= MOST_LEVELS):
-        kept = kept.filter(pl.col(of).cast(pl.String if category else pl.Float64).is_in(list(levels)))
+        wanted = [str(level) if category else float(level) for level in levels]
+        kept = kept.filter(pl.col(of).cast(pl.String if category else pl.Float64).is_in(wanted))
     return replace(windows, table=kept)
 
 
