@@ -95,6 +95,22 @@ class Mixed:
             made[mine] = self.means[one] + normal[mine] @ self.roots[one].T
         return np.asarray(rng.permutation(made), dtype=np.float64)
 
+    def influence(self, contrast: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each row's residual, its memory filtered out, adds to the estimate of a contrast.
+
+        Parameters
+        ----------
+        contrast : ndarray of float64, shape (k,)
+            Weights of the coefficients.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            One a row.
+        """
+        root = self.roots[int(np.argmax(self.weights))]
+        return np.asarray(self.whitened[:, :-1] @ (root @ (root.T @ contrast)) * self.whitened[:, -1])
+
     def excess(self, contrast: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
         """Compare the standard error of a contrast that allows for anything inside groups with the model's own.
 
@@ -115,8 +131,7 @@ class Mixed:
         """
         root = self.roots[int(np.argmax(self.weights))]
         own = float(np.linalg.norm(root.T @ contrast))
-        share = self.whitened[:, :-1] @ (root @ (root.T @ contrast)) * self.whitened[:, -1]
-        sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=share)
+        sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=self.influence(contrast))
         if own <= 0 or len(sums) < 2:
             return 1.0
         return max(1.0, float(np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1))) / own)

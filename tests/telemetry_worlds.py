@@ -21,6 +21,14 @@ MEMORIES = (0.0, 0.5, 0.9, 0.98)
 HOLDS = {"1 min": 1, "15 min": 2, "60 min": 6, "240 min": 24, "few switches": 0}
 SHAPES = ("linear", "LLM-like")
 OUTCOMES = ("continuous", "rare event")
+_ROLES = {
+    "load": "workload",
+    "batch_size": "config",
+    "wave": "config",
+    "queue_s": "engine",
+    "latency": "engine",
+    "ttft": "outcome",
+}
 
 
 class World(NamedTuple):
@@ -70,30 +78,87 @@ def telemetry_world(seed: int, *, memory: float, hold: str, shape: str, outcome:
         shares = [expit(base + slope * made + 0.4 * noise) for made in both]
         bad = rng.binomial(total, np.where(larger == 1, shares[1], shares[0]))
         effects, weights = shares[1] - shares[0], total.astype(float)
-    table = pl.DataFrame(
-        {
-            "time": [START + timedelta(minutes=10 * int(i)) for i in at],
-            "unit": ["all"] * count,
-            "ttft.total": total,
-            "ttft.bad": bad,
-            **columns,
-        }
-    ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")), pl.col("batch_size").cast(pl.Int64))
-    variables = [Variable(name="load", role="workload"), Variable(name="batch_size", role="config", kind="count")]
-    if outcome == "continuous":
-        variables.append(Variable(name="latency", role="engine", unit="s"))
-    windows = Windows(
-        table=table,
-        width=timedelta(minutes=10),
-        slos=(SLO(name="ttft", dimension="latency", target=0.95),),
-        variables=tuple(variables),
-    )
+    windows = _windows(total, bad, columns)
     on = "latency" if outcome == "continuous" else "ttft"
     graph = cr.Graph.from_edges(
         [("load", "batch_size"), ("load", on), ("batch_size", on)],
         roles={"load": "workload", "batch_size": "config", on: "engine" if on == "latency" else "outcome"},
     )
     return World(windows, graph, on, effects, weights)
+
+
+def hidden_world(
+    seed: int, *, way: str, outcome: str, memory: float = 0.9, pull: float = 2.0, count: int = WINDOWS
+) -> World:
+    """Draw fourteen days in which a hidden cause that remembers raises batch and outcome, beside load that does too.
+
+    By a front door, batch acts through the queue alone. By an instrument, a wave drawn by lot every two hours raises
+    batch by ``pull`` in log odds; effects and weights are then of the windows whose batch it moved.
+    """
+    rng = np.random.default_rng([seed, way == "instrument", outcome == "rare event"])
+    x = np.sin(2 * np.pi * (np.arange(count) / 144 - 0.3)) + 0.7 * remembered(rng, count, 0.95)
+    hidden, own, noise = (remembered(rng, count, memory) for _ in range(3))
+    wave = np.repeat(rng.integers(2, size=count // 12), 12).astype(float)
+    lot, starts = rng.random(count // 6), slice(None, None, 6)
+    line = (0.6 * x + 1.2 * hidden)[starts]
+    if way == "instrument":
+        both = [np.repeat(lot < expit(line + pull * (at - 0.5)), 6).astype(float) for at in (0.0, 1.0)]
+        larger, moved = np.where(wave == 1, both[1], both[0]), both[1] - both[0]
+    else:
+        larger, moved = np.repeat(lot < expit(line), 6).astype(float), np.ones(count)
+
+    def follow(which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        queue = 3.0 + 0.8 * which + 0.5 * x + 0.6 * own
+        acts = 1.25 * queue if way == "front door" else which + 0.6 * own
+        return queue, acts + x + hidden + 0.5 * noise
+
+    load = np.exp(0.5 * x)
+    total = rng.poisson(150 * load) + 1
+    queue, made = follow(larger)
+    ends = [follow(np.full(count, which))[1] for which in (0.0, 1.0)]
+    columns = {"load": load, "batch_size": np.where(larger == 1, 8, 4), "queue_s": queue, "wave": wave.astype(int)}
+    if outcome == "continuous":
+        columns["latency"] = made
+        effects, weights, bad = ends[1] - ends[0], moved, np.zeros(count, dtype=np.int64)
+    else:
+        base = -7.5 if way == "front door" else -4.9
+        shares = [expit(base + 0.7 * end) for end in ends]
+        bad = rng.binomial(total, expit(base + 0.7 * made))
+        effects, weights = shares[1] - shares[0], total * moved
+    on = "latency" if outcome == "continuous" else "ttft"
+    edges = [("load", "batch_size"), ("load", on)]
+    edges += [("batch_size", "queue_s"), ("load", "queue_s"), ("queue_s", on)] if way == "front door" else []
+    edges += [("wave", "batch_size"), ("batch_size", on)] if way == "instrument" else []
+    windows = _windows(total, bad, columns)
+    roles = {"load": "workload", "batch_size": "config", "wave": "config", "queue_s": "engine", on: _ROLES[on]}
+    named = {name for edge in edges for name in edge}
+    graph = cr.Graph.from_edges(
+        edges, roles={name: roles[name] for name in roles if name in named}, unmeasured={"skill": ["batch_size", on]}
+    )
+    return World(windows, graph, on, effects, weights)
+
+
+def _windows(total: np.ndarray, bad: np.ndarray, columns: dict[str, np.ndarray]) -> Windows:
+    table = pl.DataFrame(
+        {
+            "time": [START + timedelta(minutes=10 * i) for i in range(len(total))],
+            "unit": ["all"] * len(total),
+            "ttft.total": total,
+            "ttft.bad": bad,
+            **columns,
+        }
+    ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")), pl.col("batch_size").cast(pl.Int64))
+    kinds = {"batch_size": "count", "wave": "count"}
+    units = {"latency": "s", "queue_s": "s"}
+    return Windows(
+        table=table,
+        width=timedelta(minutes=10),
+        slos=(SLO(name="ttft", dimension="latency", target=0.95),),
+        variables=tuple(
+            Variable(name=name, role=_ROLES[name], kind=kinds.get(name, "number"), unit=units.get(name, "1"))
+            for name in columns
+        ),
+    )
 
 
 def remembered(rng: np.random.Generator, count: int, memory: float) -> np.ndarray:

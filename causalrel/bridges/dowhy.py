@@ -84,7 +84,7 @@ def identify(graph: Graph, *, of: str, on: str) -> Identified:
     inner = {name: f"x{i}" for i, name in enumerate([*graph.names, *hidden])}
     outer = {short: name for name, short in inner.items()}
     dag = nx.relabel_nodes(graph.to_networkx(), inner)
-    with _quiet():
+    with quiet():
         from dowhy.causal_identifier import AutoIdentifier, BackdoorAdjustment, EstimandType
 
         wide = len(graph.names) > _MOST_SEARCHED
@@ -143,9 +143,96 @@ def estimate(
     >>> estimate(found, columns, of="batch", on="slo", levels=(8.0, 16.0), answer=answer).round(3).tolist()
     [0.1, 0.1, 0.1]
     """
+    return np.asarray(_drive(identified, columns, of, on, levels, answer)[1].estimator.draws)
+
+
+#: Refuters of DoWhy that mean something where windows remember, and the function of each.
+REFUTERS = {
+    "data_subset_refuter": "refute_data_subset",
+    "placebo_treatment_refuter": "refute_placebo_treatment",
+    "random_common_cause": "refute_random_common_cause",
+}
+
+
+def refute(
+    identified: Identified,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    of: str,
+    on: str,
+    levels: tuple[Any, Any],
+    answer: Answer,
+    refuter: str,
+    simulations: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Let one of DoWhy's refuters ask an estimator of ours again and again.
+
+    Parameters
+    ----------
+    identified, columns, of, on, levels, answer
+        As for :func:`estimate`; ``answer`` also gets what the refuter adds: ``placebo``, or ``w_random``.
+    refuter : str
+        One of ``REFUTERS``.
+    simulations : int
+        How often it asks.
+    seed : int
+        Seed of what it draws.
+
+    Returns
+    -------
+    ndarray of float64, shape (simulations,)
+        The effect each time.
+
+    Examples
+    --------
+    >>> graph = Graph.from_edges([("batch", "slo")], roles={"batch": "config", "slo": "outcome"})
+    >>> found = identify(graph, of="batch", on="slo")
+    >>> columns = {"batch": np.tile([8.0, 16.0], 50), "slo": np.tile([0.1, 0.2], 50)}
+    >>> def answer(rows):
+    ...     at = rows.get("placebo", rows["batch"])
+    ...     return np.array([rows["slo"][at == 16.0].mean() - rows["slo"][at == 8.0].mean()])
+    >>> asked = {"refuter": "placebo_treatment_refuter", "simulations": 5, "seed": 0}
+    >>> made = refute(found, columns, of="batch", on="slo", levels=(8.0, 16.0), answer=answer, **asked)
+    >>> bool(abs(made.mean()) < 0.05)
+    True
+    """
+    made: list[float] = []
+
+    def kept(rows: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        draws = answer(rows)
+        made.append(float(draws.mean()))
+        return draws
+
+    data, estimate = _drive(identified, columns, of, on, levels, kept)
+    with quiet():
+        from dowhy import causal_refuters
+        from dowhy.causal_refuters.placebo_treatment_refuter import PlaceboType
+
+        told = {"treatment_names": [identified.inner[of]], "placebo_type": PlaceboType.PERMUTE}
+        getattr(causal_refuters, REFUTERS[refuter])(
+            data,
+            identified.estimand,
+            estimate,
+            num_simulations=simulations,
+            random_state=np.random.RandomState(seed),
+            **(told if refuter == "placebo_treatment_refuter" else {}),
+        )
+    return np.array(made[1:])
+
+
+def _drive(
+    identified: Identified,
+    columns: Mapping[str, NDArray[Any]],
+    of: str,
+    on: str,
+    levels: tuple[Any, Any],
+    answer: Answer,
+) -> tuple[Any, Any]:
+    """Return the frame that DoWhy got, and its estimate by an estimator of ours."""
     import pandas as pd
 
-    with _quiet():
+    with quiet():
         from dowhy.causal_estimator import CausalEstimate, CausalEstimator, estimate_effect
 
         class Standardisation(CausalEstimator):  # type: ignore[misc]
@@ -156,7 +243,7 @@ def estimate(
             def fit(self, data: Any, effect_modifier_names: list[str] | None = None) -> Any:
                 self.reset_encoders()
                 self._set_effect_modifiers(data, effect_modifier_names)
-                self.draws = answer({name: data[short].to_numpy() for name, short in short_names.items()})
+                self.draws = answer({outer.get(short, short): data[short].to_numpy() for short in data.columns})
                 return self
 
             def estimate_effect(
@@ -175,8 +262,8 @@ def estimate(
                     estimator_instance=self,
                 )
 
-        short_names = {name: identified.inner.get(name, f"c{i}") for i, name in enumerate(columns)}
-        data = pd.DataFrame({short: columns[name] for name, short in short_names.items()})
+        outer = {identified.inner.get(name, f"c{i}"): name for i, name in enumerate(columns)}
+        data = pd.DataFrame({short: columns[name] for short, name in outer.items()})
         estimator = Standardisation(identified.estimand)
         made = estimate_effect(
             data,
@@ -188,13 +275,14 @@ def estimate(
             treatment_value=levels[1],
             method_params={"fit_params": {}},
         )
-    if made.value is None or not np.isclose(made.value, estimator.draws.mean()):
+        made.add_estimator(estimator)
+    if made.value is None or not np.isclose(made.value, made.estimator.draws.mean()):
         raise ValueError("DoWhy did not return the estimate it was given")
-    return estimator.draws
+    return data, made
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep DoWhy's import-time and identification chatter off the user's terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from io import TextIOWrapper
@@ -16,6 +15,7 @@ from causalrel import display, errors, shipped
 from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
     Against,
+    Beside,
     By,
     Cluster,
     ColumnMap,
@@ -32,11 +32,13 @@ from causalrel.cli.options import (
     On,
     Output,
     Pool,
+    Refuters,
     Search,
     Seed,
     Slo,
     Tell,
     Where,
+    complaint_of,
     do_of,
     levels_of,
     span_of,
@@ -76,7 +78,7 @@ def main() -> int:
             raise
         return _say(fault.message)
     except usage_error as fault:
-        return _say(_usage(fault))
+        return _say(complaint_of(fault))
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except MemoryError:
@@ -90,15 +92,6 @@ def main() -> int:
             raise
         return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
     return code if isinstance(code, int) else 0
-
-
-def _usage(fault: Exception) -> str:
-    """Say a parser's complaint as one sentence with what comes nearest."""
-    written = " ".join(getattr(fault, "format_message", lambda: str(fault))().split())
-    said, _, offered = written.partition(" Did you mean ")
-    said = said.partition(" (Possible")[0].rstrip(". ")
-    close = [*(getattr(fault, "possibilities", None) or ()), *re.findall(r"'([^']+)'", offered)]
-    return said + (f"; did you mean '{close[0]}'?" if close else "; see causalrel --help")
 
 
 def _say(message: str) -> int:
@@ -225,6 +218,8 @@ def effect(
     where: Where = None,
     design: DesignOf = Design.graph,
     since: Annotated[str | None, typer.Option("--since", help="Of a rollout, the switch asked about.")] = None,
+    beside: Beside = None,
+    refuters: Refuters = None,
     seed: Seed = 0,
     form: FormatOf = None,
     output: Output = None,
@@ -233,6 +228,7 @@ def effect(
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
     told: dict[str, Any] = {"levels": levels, "by": per, "where": where, "design": design.value, "since": since}
+    told |= {"beside": beside or (), "refuters": refuters or ()}
     write_estimate(cr.effect(asked.windows, graph_of(asked), of=name, on=on, seed=seed, **told), form, output)
 
 

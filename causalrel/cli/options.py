@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +51,10 @@ class Design(StrEnum):
 
 
 DesignOf = Annotated[Design, typer.Option("--design", help="The graph, or a rollout told by its switches.")]
+Beside = Annotated[
+    list[str] | None, typer.Option("--beside", help="Estimator of DoWhy or EconML told beside; may be repeated.")
+]
+Refuters = Annotated[list[str] | None, typer.Option("--refuter", help="Refuter of DoWhy to ask; may be repeated.")]
 
 
 class Tell(StrEnum):
@@ -89,6 +94,31 @@ Against = Annotated[str | None, typer.Option("--against", help="START,END to com
 Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 7d.")]
 Where = Annotated[str | None, typer.Option("--where", help="Only windows that meet this predicate.")]
 Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
+
+
+def complaint_of(fault: Exception) -> str:
+    """Say a parser's complaint as one sentence with what comes nearest.
+
+    Parameters
+    ----------
+    fault : Exception
+        What the parser raised.
+
+    Returns
+    -------
+    str
+        The sentence.
+
+    Examples
+    --------
+    >>> complaint_of(ValueError("No such option: --sed. Did you mean '--seed'?"))
+    "No such option: --sed; did you mean '--seed'?"
+    """
+    written = " ".join(getattr(fault, "format_message", lambda: str(fault))().split())
+    said, _, offered = written.partition(" Did you mean ")
+    said = said.partition(" (Possible")[0].rstrip(". ")
+    close = [*(getattr(fault, "possibilities", None) or ()), *re.findall(r"'([^']+)'", offered)]
+    return said + (f"; did you mean '{close[0]}'?" if close else "; see causalrel --help")
 
 
 def levels_of(text: str) -> tuple[str, list[float | int | str] | None]:

@@ -10,13 +10,16 @@ import numpy as np
 
 from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
-from causalrel.effects.designs import MOST_LEVELS, Design, Level, make_design
-from causalrel.effects.soundness import attack, judge
+from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.hidden import answer_hidden, find_way
+from causalrel.effects.references import refer_beside
+from causalrel.effects.refuters import known_refuters, refute_effect
+from causalrel.effects.soundness import attack, judge, unseen
 from causalrel.effects.standards import regress, standardise
 from causalrel.effects.switches import answer_rollout, before_and_after
 from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.fitting import check_nodes, rows_of
+from causalrel.fitting import check_nodes
 from causalrel.graphs import Graph
 from causalrel.identification import adjustment
 from causalrel.regressions import Coefficients
@@ -53,6 +56,8 @@ def effect(
     where: str | None = None,
     design: Literal["graph"] | Rollout = "graph",
     since: datetime | str | None = None,
+    beside: Sequence[str] = (),
+    refuters: Sequence[str] = (),
     draws: int = 2000,
     seed: int = 0,
 ) -> Estimate:
@@ -82,6 +87,11 @@ def effect(
         (:mod:`causalrel.rollouts`). They speak of the windows that the rollout reached.
     since : datetime.datetime or str, optional
         Of a rollout, the switch asked about; units that switched at another date are compared with until then.
+    beside : sequence of str
+        Estimators of DoWhy by its method names, such as ``backdoor.linear_regression``, or of EconML, such as
+        ``econml.dml.LinearDML``: what each says becomes a check that the verdict does not follow.
+    refuters : sequence of str
+        DoWhy's ``random_common_cause``, ``data_subset_refuter`` or ``placebo_treatment_refuter``: each becomes a check.
     draws : int
         Number of draws.
     seed : int
@@ -90,6 +100,7 @@ def effect(
     Returns
     -------
     Estimate
+        By the back door; where no measured set closes it by a front door, else by an instrument: ``method`` says.
         Terms ``slo``, ``quantity``, ``unit``, ``of``, ``baseline``, ``level``. Quantities: differences ``bad_share``,
         ``events`` (a period), ``burn`` (multiples of the budget rate) and ``budget_hours`` (a period), and
         ``bad_share_at`` each level; ``value`` and ``value_at`` for a numeric outcome. Of a rollout also ``when``: all
@@ -114,7 +125,16 @@ def effect(
     variable = _settable(windows, graph, of, on)
     if design == "graph" and since is not None:
         raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
-    asked = _Asked(graph=graph, of=of, on=on, levels=_levels(windows, variable, levels), draws=draws, seed=seed)
+    asked = _Asked(
+        graph=graph,
+        of=of,
+        on=on,
+        levels=_levels(windows, variable, levels),
+        beside=_references(beside),
+        refuters=known_refuters(refuters),
+        draws=draws,
+        seed=seed,
+    )
     narrowed, checks = _where(windows, where)
     told: dict[str, Any] = {
         "question": _sentence(of, on, asked.levels, where),
@@ -122,11 +142,13 @@ def effect(
         "origin": windows.origin(seed, graph.fingerprint()),
     }
     if design != "graph":
+        if beside or refuters:
+            raise errors.bad_question("effect: nothing is told beside a rollout, or refutes it", "leave out design")
         if by is not None:
             raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
         levels_told = before_and_after(narrowed, of, asked.levels, named=levels is not None)
         told["question"] = _sentence(of, on, levels_told, where)
-        if (failed := _unseen(narrowed, variable, levels_told, [of, on])) is not None:
+        if (failed := unseen(narrowed, variable, levels_told, [of, on])) is not None:
             checks.append(failed)
         return answer_rollout(narrowed, graph, of, on, levels_told, design, since, draws, seed, checks, told)
     if by is None:
@@ -144,6 +166,8 @@ class _Asked:
     of: str
     on: str
     levels: tuple[Level, ...]
+    beside: tuple[str, ...]
+    refuters: tuple[str, ...]
     draws: int
     seed: int
 
@@ -153,14 +177,21 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
 
     graph, of, on, levels = asked.graph, asked.of, asked.on, asked.levels
     found = dowhy.identify(graph, of=of, on=on)
+    hidden = found.reaches and found.adjustment is None
+    if hidden and (way := find_way(windows, graph, of, on)) is not None:
+        if asked.beside or asked.refuters:
+            says = "references and refuters are asked of the back door alone, which no measured set closes"
+            checks = [*checks, Check(name="beside", passed=False, says=says)]
+        return answer_hidden(windows, graph, of, on, levels, way, asked.draws, asked.seed, checks, told)
     fixed = adjustment(graph, of, on, found.adjustment or ())
     variable = windows.variable(of)
-    failed = _identified(graph, found, of, on) or _unseen(windows, variable, levels, [of, *fixed, on])
+    failed = _identified(graph, found, of, on) or unseen(windows, variable, levels, [of, *fixed, on])
     method = _METHOD.format(link="logistic", noise="noise as the windows tell")
     if failed is not None:
         return refusal(method=method, checks=[*checks, failed], **told)
     says = f"by the graph, holding {', '.join(fixed) or 'nothing'} fixed leaves only the effect of {of}"
-    data = make_design(windows, variable, on, fixed, levels, _assigned_by(graph, of, fixed))
+    parents = _assigned_by(graph, of, fixed)
+    data = make_design(windows, variable, on, fixed, levels, parents)
     verdict, said = judge(data, levels)
     checks = [*checks, Check(name="identification", passed=True, says=says), *said]
     if (bounds := windows.bounds(on)) is not None:
@@ -169,13 +200,18 @@ def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str
     if verdict == "refused":
         return refusal(method=method, checks=checks, **told)
     shares, attacked = _drive(data, found, asked)
+    change = shares[levels[1]] - shares[levels[0]]
+    if asked.refuters:
+        told_by = (asked.refuters, asked.seed)
+        attacked += refute_effect(windows, found, of, on, fixed, levels, parents, change, *told_by)
+    others = refer_beside(data, on, levels, shares, asked.beside, asked.seed)
     link = "logistic" if data.total is not None else "linear"
     noise = _GROUPS if not data.smooth else _APART if data.by_unit else _NOISE.format(block=data.block)
     return Estimate(
         **told,
         **in_budget_units(windows, of, on, levels, shares),
         method=_METHOD.format(link=link, noise=noise),
-        checks=(*checks, *attacked),
+        checks=(*checks, *attacked, *others),
         verdict=verdict if all(check.passed for check in attacked) else "bounded",
     )
 
@@ -186,7 +222,7 @@ def _identified(graph: Graph, found: Any, of: str, on: str) -> Check | None:
         says = f"the graph has no path from {of} to {on}: it says there is no effect"
     elif found.adjustment is None:
         hidden = ", ".join(item.name for item in graph.unmeasured) or "an unmeasured cause"
-        says = f"no measured variables separate {of} from {on}: {hidden} stays open"
+        says = f"no measured variables separate {of} from {on}: {hidden} stays open, without front door or instrument"
     else:
         return None
     return Check(name="identification", passed=False, says=says)
@@ -215,6 +251,12 @@ def _settable(windows: Windows, graph: Graph, of: str, on: str) -> Variable:
     if of == on:
         raise errors.bad_question(f"effect: '{of}' is both cause and outcome", "name two variables")
     return windows.variable(of)
+
+
+def _references(names: Sequence[str]) -> tuple[str, ...]:
+    from causalrel.bridges.references import known_references
+
+    return known_references(list(names)) if names else ()
 
 
 def _levels(windows: Windows, variable: Variable, levels: Sequence[Level] | None) -> tuple[Level, ...]:
@@ -255,29 +297,6 @@ def _where(windows: Windows, where: str | None) -> tuple[Windows, list[Check]]:
         raise errors.bad_question(f"effect: no window meets '{where}'", "widen the predicate")
     says = f"{kept.height:,} of {windows.table.height:,} windows meet {where}"
     return replace(windows, table=kept), [Check(name="where", passed=True, says=says)]
-
-
-def _unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], names: Sequence[str]) -> Check | None:
-    """Return the failed check where a level was never seen."""
-    columns, kept = rows_of(windows, names)
-    values = np.unique(columns[variable.name])
-    says = ""
-    if kept.height == 0:
-        says = f"no window has all of {', '.join(names)}"
-    elif len(values) < 2:
-        says = f"{variable.name} was always {display.level(values[0])}: without a change there is nothing to compare"
-    elif variable.kind != "category" and len(values) > MOST_LEVELS:
-        outside = [level for level in levels if not values[0] <= float(level) <= values[-1]]
-        if outside:
-            says = (
-                f"{variable.name} was between {values[0]:g} and {values[-1]:g}, and never {display.level(outside[0])}"
-            )
-    else:
-        missing = [level for level in levels if level not in values]
-        if missing:
-            seen = ", ".join(display.level(value) for value in values)
-            says = f"{variable.name} was never {display.level(missing[0])}; seen: {seen}"
-    return Check(name="levels seen", passed=False, says=says) if says else None
 
 
 def _drive(data: Design, found: Any, asked: _Asked) -> tuple[dict[Level, NDArray[np.float64]], list[Check]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalrel.effects.overlap import level_alone, share_of, supported
+from causalrel.effects.overlap import MOST_LEVELS, level_alone, share_of, supported
 from causalrel.fitting import rows_of
 from causalrel.networks import Term, make_term
 from causalrel.regressions import time_groups
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from causalrel.variables import Variable
 
 Level = float | int | str
-
-#: A numeric treatment with more distinct values than this is taken as continuous.
-MOST_LEVELS = 12
 
 #: Events of the rarer kind (bad or good) that one coefficient needs (Peduzzi et al. 1996,
 #: doi:10.1016/S0895-4356(96)00236-3); with fewer than that in all, nothing but the treatment is fitted.

@@ -3,26 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
+from causalrel.fitting import rows_of
 from causalrel.networks import Term, expit, make_term
 from causalrel.regressions import fit_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from causalrel.windows import Windows
+
 #: Beyond a value of what is held fixed where a level was seen in fewer windows than this, data tell nothing of it;
 #: never more than this share of a level's windows, and shared among all that is held fixed, since each cuts some off.
 _FEWEST_BEYOND = 5
 _MOST_BEYOND = 0.1
+
+#: A numeric treatment with more distinct values than this is taken as continuous.
+MOST_LEVELS = 12
 
 #: Share of events, bad or all, that must lie where every level was seen for an answer that is not bounded.
 MOST = 0.8
 
 #: With a smaller share than this there is no answer for all.
 LEAST = 0.2
+
+
+def complete(windows: Windows, names: Sequence[str], of: str, levels: Sequence[float | int | str]) -> Windows:
+    """Keep the windows without a null among some nodes, and of a treatment with few values those at some levels.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    names : sequence of str
+        Variables and SLOs.
+    of : str
+        The treatment.
+    levels : sequence of level
+        The levels; none keeps all.
+
+    Returns
+    -------
+    Windows
+        Those kept, in their order.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> kept = complete(windows, ["batch_size", "ttft"], "batch_size", [4.0])
+    >>> kept.table["batch_size"].unique().to_list()
+    [4]
+    """
+    known = rows_of(windows, names)[1].select("time", "unit")
+    kept = windows.table.join(known, on=["time", "unit"], how="semi", maintain_order="left")
+    category = windows.variable(of).kind == "category"
+    if levels and (category or kept[of].n_unique() <= MOST_LEVELS):
+        wanted = [str(level) if category else float(level) for level in levels]
+        kept = kept.filter(pl.col(of).cast(pl.String if category else pl.Float64).is_in(wanted))
+    return replace(windows, table=kept)
 
 
 def supported(

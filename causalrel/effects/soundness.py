@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from causalrel import display
 from causalrel.effects.designs import Design, Level, layout
-from causalrel.effects.overlap import LEAST, MOST, seen_at_each
+from causalrel.effects.overlap import LEAST, MOST, MOST_LEVELS, seen_at_each
 from causalrel.estimates import Check, Verdict
+from causalrel.fitting import rows_of
 from causalrel.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.mixed import Mixed
+    from causalrel.variables import Variable
+    from causalrel.windows import Windows
 
 #: A neighbouring window's setting that seems to act at this level fails the check.
 _LEVEL = 0.01
@@ -76,6 +79,53 @@ def judge(data: Design, levels: tuple[Level, ...]) -> tuple[Verdict, list[Check]
     if data.overlap < LEAST or data.assignments < 2 or fewest < 1 or (not data.by_unit and data.assignments <= 2):
         verdict = "refused"
     return verdict, checks
+
+
+def unseen(windows: Windows, variable: Variable, levels: tuple[Level, ...], names: Sequence[str]) -> Check | None:
+    """Return the failed check where a level was never seen.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    variable : Variable
+        The treatment.
+    levels : tuple of level
+        Levels asked about.
+    names : sequence of str
+        What a window must have to count.
+
+    Returns
+    -------
+    Check or None
+        None where all were seen.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> unseen(windows, windows.variable("batch_size"), (4.0, 9.0), ["batch_size", "ttft"]).says
+    'batch_size was never 9; seen: 4, 8'
+    """
+    columns, kept = rows_of(windows, names)
+    values = np.unique(columns[variable.name])
+    says = ""
+    if kept.height == 0:
+        says = f"no window has all of {', '.join(names)}"
+    elif len(values) < 2:
+        says = f"{variable.name} was always {display.level(values[0])}: without a change there is nothing to compare"
+    elif variable.kind != "category" and len(values) > MOST_LEVELS:
+        outside = [level for level in levels if not values[0] <= float(level) <= values[-1]]
+        if outside:
+            says = (
+                f"{variable.name} was between {values[0]:g} and {values[-1]:g}, and never {display.level(outside[0])}"
+            )
+    else:
+        missing = [level for level in levels if level not in values]
+        if missing:
+            seen = ", ".join(display.level(value) for value in values)
+            says = f"{variable.name} was never {display.level(missing[0])}; seen: {seen}"
+    return Check(name="levels seen", passed=False, says=says) if says else None
 
 
 def _overlap(data: Design, levels: tuple[Level, ...]) -> tuple[float, str]:

@@ -285,7 +285,7 @@ def _averaged(
             where = among[start : start + _CHUNK]
             part = rows[where]
             moved = followed(data, part, np.full(len(part), level)) - followed(data, part, data.treat[part])
-            wide = 1.0 if data.total is None else _widening(fitted.spread[where])
+            wide = 1.0 if data.total is None else widening(fitted.spread[where])
             eta = (fitted.eta[where] + moved @ mean) * wide
             columns = np.column_stack([moved, unseen[where], np.ones(len(where))]) * np.reshape(wide, (-1, 1))
             yield where, eta, columns, np.ones(len(where)) if data.total is None else data.total[part]
@@ -293,6 +293,22 @@ def _averaged(
     return average(parts, spread) if data.total is not None else straight(parts(None))
 
 
-def _widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Factor that averages a logistic curve over a normal (MacKay 1992, doi:10.1162/neco.1992.4.5.720)."""
+def widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor that averages a logistic curve over a normal (MacKay 1992, doi:10.1162/neco.1992.4.5.720).
+
+    Parameters
+    ----------
+    spread : ndarray of float64, shape (n,)
+        Variance of the normal.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        1 where it is 0.
+
+    Examples
+    --------
+    >>> widening(np.array([0.0])).tolist()
+    [1.0]
+    """
     return np.asarray(1 / np.sqrt(1 + np.pi * spread / 8), dtype=np.float64)

@@ -10,16 +10,28 @@ from causalrel.identification.adjustments import (
     optimal_adjustment,
 )
 from causalrel.identification.controls import tell_forbidden
-from causalrel.identification.instruments import Instrument, list_front_doors, list_instruments
+from causalrel.identification.instruments import (
+    FrontDoor,
+    Instrument,
+    find_front_door,
+    is_front_door,
+    is_instrument,
+    list_front_doors,
+    list_instruments,
+)
 from causalrel.identification.separations import Implication, is_separated, list_implications
 
 __all__ = [
+    "FrontDoor",
     "Implication",
     "Instrument",
     "adjustment",
     "between",
+    "find_front_door",
     "hidden_confounders",
     "is_adjustment",
+    "is_front_door",
+    "is_instrument",
     "is_separated",
     "list_adjustments",
     "list_front_doors",
