@@ -278,7 +278,7 @@ def _mixed(
     drawn_columns = np.hstack([weights_drawn, leap, shift[:, None], np.ones((len(shift), 1))]).T.astype(np.float32)
     for where, part in _moves(data, rows, level):
         columns = np.column_stack([part, unseen[where], np.ones(len(where)), fitted.eta[where]])
-        columns *= -_widening(fitted.spread[where])[:, None]
+        columns *= -widening(fitted.spread[where])[:, None]
         odds = columns.astype(np.float32) @ drawn_columns
         np.exp(np.clip(odds, -_MOST_ODDS, _MOST_ODDS, out=odds), out=odds)
         odds += 1
@@ -297,7 +297,7 @@ def _gradient(
         weight = np.ones(len(where)) if data.total is None else data.total[rows[where]]
         weights += weight.sum()
         if data.total is not None:
-            wide = _widening(fitted.spread[where])
+            wide = widening(fitted.spread[where])
             share = expit((fitted.eta[where] + part @ mean) * wide)
             weight = weight * share * (1 - share) * wide
         total += weight @ part
@@ -317,6 +317,6 @@ def _moves(
         yield where, moved[:, follows]
 
 
-def _widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
+def widening(spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factor that averages a logistic curve over a normal (MacKay 1992, doi:10.1162/neco.1992.4.5.720)."""
     return np.asarray(1 / np.sqrt(1 + np.pi * spread / 8), dtype=np.float64)

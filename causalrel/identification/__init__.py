@@ -11,13 +11,16 @@ from causalrel.identification.adjustments import (
 )
 from causalrel.identification.controls import tell_forbidden
 from causalrel.identification.instruments import Instrument, list_front_doors, list_instruments
+from causalrel.identification.mediators import Mediation, find_mediation
 from causalrel.identification.separations import Implication, is_separated, list_implications
 
 __all__ = [
     "Implication",
     "Instrument",
+    "Mediation",
     "adjustment",
     "between",
+    "find_mediation",
     "hidden_confounders",
     "is_adjustment",
     "is_separated",
