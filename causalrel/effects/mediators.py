@@ -76,7 +76,7 @@ def mediate(
     Returns
     -------
     Estimate
-        With a key ``path``: total, through or direct, which add up in each draw.
+        With keys ``path`` (total, through or direct, which add up in each draw) and ``mediators``.
 
     Raises
     ------
@@ -180,12 +180,12 @@ def _told(
     through[0] = np.zeros_like(through[0])
     whole = [own - means.own[0] for own in means.own]
     past = [change - part for change, part in zip(whole, through, strict=True)]
-    draws, terms = [], []
+    draws, terms, listed = [], [], pl.lit(" and ".join(found.through))
     for path, values in {"total": means.own, "through": through, "direct": past}.items():
         made = in_budget_units(windows, of, on, levels, dict(zip(levels, values, strict=True)))
         keep = ~made["terms"]["quantity"].str.ends_with("_at").to_numpy() | (path == "total")
         draws.append(made["draws"][:, keep])
-        terms.append(made["terms"].filter(pl.Series(keep)).with_columns(path=pl.lit(path)))
+        terms.append(made["terms"].filter(pl.Series(keep)).with_columns(path=pl.lit(path), mediators=listed))
     agrees = _agreement(total, terms[0], draws[0])
     shares, silent = _shares(through, whole, levels)
     if shares:
