@@ -142,8 +142,8 @@ def parts(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
     ax.axhline(0.35, color=INK, lw=0.6)
     shares = [share for *_, share in extracts.parts(answer) if share is not None]
     if shares:
-        mean, low, high = (display.percent(value) for value in shares[0])
-        return f"{mean} [{low} to {high}] of what {setting} does to {slo} goes through {mediators}"
+        part, least, most = (display.percent(value) for value in shares[0])
+        return f"{part} [{least} to {most}] of what {setting} does to {slo} goes through {mediators}"
     _, mean, low, high = rows[0]
     direction = "raises" if low > 0 else "lowers" if high < 0 else "is not seen to change"
     said = f"{setting} {direction} {'the burn of ' if burn else ''}{slo}"
