@@ -361,3 +361,68 @@ def test_edges_of_unknown_direction_and_stated_ones_not_found_are_told_apart() -
     styles = [(line.get_color(), line.get_linestyle()) for line in ax.lines]
     assert styles == [("#555555", "-"), ("#555555", "--"), ("#b2182b", "--"), ("#555555", "-")]
     assert ax.lines[0].get_linewidth() > ax.lines[3].get_linewidth()
+
+
+def response(bad: list[float], baseline: str = "4", share: bool = True) -> Estimate:
+    levels = ["4", "8", "16"]
+    names = {"quantity": ["burn", "burn", "bad_share", "bad_share", *["bad_share_at"] * 3]}
+    names |= {"of": ["batch"] * 7, "baseline": [baseline] * 7, "level": [*levels[1:], *levels[1:], *levels]}
+    changes = [value - bad[0] for value in bad[1:]]
+    made = estimate(names, [*(20 * change for change in changes), *changes, *bad])
+    noise = np.random.default_rng(0).normal(0, 0.002, (100, 3))
+    draws = np.array(bad)[None, :] + noise
+    change = draws[:, 1:] - draws[:, :1]
+    return replace(made, draws=np.column_stack([20 * change, change, draws]))
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (
+            [0.09, 0.03, 0.08],
+            "The bad share of ttft is lowest at batch 8, between the ends with probability above 0.99",
+        ),
+        (
+            [0.03, 0.09, 0.04],
+            "The bad share of ttft is highest at batch 8, between the ends with probability above 0.99",
+        ),
+        (
+            [0.09, 0.06, 0.03],
+            "lowest at batch 16, an end of what was asked (between the ends with probability below 0.01",
+        ),
+        ([0.09, 0.03, 0.03], "but whether that lies between the ends is not told"),
+    ],
+)
+def test_a_response_says_its_shape(bad: list[float], says: str) -> None:
+    ax = plot(response(bad))
+    assert says in ax.get_title(loc="left").replace("\n", " ")
+    assert ax.get_ylabel() == "bad events of ttft (%)"
+    assert any("baseline" in text.get_text() for text in ax.texts)
+    assert any("the objective allows 5%" in text.get_text() for text in ax.texts)
+
+
+def test_the_band_of_a_response_holds_for_all_levels_at_once() -> None:
+    answer = response([0.09, 0.03, 0.08])
+    drawn = plot(answer).collections[1].get_segments()
+    band = answer.select(quantity="bad_share_at").frame(0.9, together=True)
+    assert [line[1][1] / 100 for line in drawn] == pytest.approx(band["high"].to_list())
+
+
+def test_parts_of_an_effect_are_drawn_below_the_whole() -> None:
+    names = {"quantity": ["burn"] * 3 + ["mediated_share"], "of": ["batch"] * 4, "baseline": ["4"] * 4}
+    names |= {"level": ["8"] * 4, "path": ["total", "through", "direct", "through"], "mediators": ["queue_s"] * 4}
+    answer = estimate(names, [2.0, 1.5, 0.5, 0.75])
+    ax = plot(answer)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["total", "through queue_s", "past queue_s"]
+    title = ax.get_title(loc="left").replace("\n", " ")
+    assert title.startswith(f"{100 * answer.draws[:, 3].mean():.0f}% [")
+    assert title.endswith("of what batch 8 vs 4 does to ttft goes through queue_s")
+
+
+@pytest.mark.parametrize(("mean", "says"), [(2.0, "raises"), (-2.0, "lowers"), (0.0, "is not seen to change")])
+def test_stages_of_a_rollout_are_drawn_and_the_whole_is_said(mean: float, says: str) -> None:
+    names = {"quantity": ["burn"] * 2, "of": ["version"] * 2, "baseline": ["v1"] * 2, "level": ["v2"] * 2}
+    ax = plot(estimate(names | {"when": ["all", "0 to 3 h since the switch"]}, [mean, mean]))
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["all windows reached", "0 to 3 h since the switch"]
+    assert f"version v2 vs v1 {says} the burn of ttft" in ax.get_title(loc="left").replace("\n", " ")

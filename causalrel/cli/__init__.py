@@ -6,7 +6,7 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -15,6 +15,7 @@ from causalrel import display, errors, shipped
 from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
     Against,
+    As,
     Beside,
     By,
     Cluster,
@@ -24,6 +25,7 @@ from causalrel.cli.options import (
     DesignOf,
     Do,
     During,
+    Effects,
     Every,
     Form,
     FormatOf,
@@ -37,6 +39,7 @@ from causalrel.cli.options import (
     Seed,
     Slo,
     Tell,
+    Through,
     Where,
     complaint_of,
     do_of,
@@ -216,6 +219,7 @@ def effect(
     cluster: Cluster = None,
     per: Annotated[str | None, typer.Option("--per", help="Tell the effect for each value of this column.")] = None,
     where: Where = None,
+    through: Through = None,
     design: DesignOf = Design.graph,
     since: Annotated[str | None, typer.Option("--since", help="Of a rollout, the switch asked about.")] = None,
     beside: Beside = None,
@@ -228,7 +232,7 @@ def effect(
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     name, levels = levels_of(of)
     told: dict[str, Any] = {"levels": levels, "by": per, "where": where, "design": design.value, "since": since}
-    told |= {"beside": beside or (), "refuters": refuters or ()}
+    told |= {"beside": beside or (), "refuters": refuters or (), "through": through}
     write_estimate(cr.effect(asked.windows, graph_of(asked), of=name, on=on, seed=seed, **told), form, output)
 
 
@@ -323,9 +327,7 @@ def report(
     during: During = None,
     against: Against = None,
     on: On = None,
-    effects: Annotated[
-        list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")
-    ] = None,
+    effects: Effects = None,
     where: Where = None,
     do: Do = None,
     horizon: Horizon = "7d",
@@ -359,9 +361,7 @@ def simulate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write files into.")],
     days: Annotated[float | None, typer.Option("--days", help="Days to simulate.")] = None,
     do: Do = None,
-    form: Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")] = (
-        Form.parquet
-    ),
+    form: As = Form.parquet,
     seed: Seed = 0,
 ) -> None:
     """Simulate a fleet and write requests, samples and changes."""
@@ -375,14 +375,8 @@ def show(
     name: Annotated[str | None, typer.Argument(help="Name of a document, or FOLDER/NAME; none lists all.")] = None,
 ) -> None:
     """List what ships with causalrel, or print one document."""
-    folders: tuple[shipped.Folder, ...] = (
-        "datasets",
-        "models/graphs",
-        "models/slos",
-        "models/scenarios",
-        "models/maps",
-        "models/calibrations",
-    )
+    *models, datasets = get_args(shipped.Folder)
+    folders: list[shipped.Folder] = [datasets, *models]
     if name is None:
         rows = [[folder, ", ".join(shipped.names(folder))] for folder in folders]
         return write_text(display.text_table(["where", "names"], rows) + "\n", None)

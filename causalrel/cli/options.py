@@ -93,6 +93,9 @@ During = Annotated[str | None, typer.Option("--during", help="START,END in UTC, 
 Against = Annotated[str | None, typer.Option("--against", help="START,END to compare with.")]
 Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 7d.")]
 Where = Annotated[str | None, typer.Option("--where", help="Only windows that meet this predicate.")]
+Effects = Annotated[list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")]
+Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what goes through it; may be repeated.")]
+As = Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")]
 Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
 
 

@@ -12,6 +12,7 @@ from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
 from causalrel.effects.designs import Design, Level, make_design
 from causalrel.effects.hidden import answer_hidden, find_way
+from causalrel.effects.mediators import mediate
 from causalrel.effects.references import refer_beside
 from causalrel.effects.refuters import known_refuters, refute_effect
 from causalrel.effects.soundness import attack, judge, unseen
@@ -54,6 +55,7 @@ def effect(
     levels: Sequence[Level] | None = None,
     by: str | None = None,
     where: str | None = None,
+    through: str | Sequence[str] | None = None,
     design: Literal["graph"] | Rollout = "graph",
     since: datetime | str | None = None,
     beside: Sequence[str] = (),
@@ -80,6 +82,10 @@ def effect(
         told for each value, in a key ``group``; ``frame(together=True)`` gives bands that hold for all at once.
     where : str, optional
         Predicate on the windows' columns; only windows that meet it are used and spoken of.
+    through : str or sequence of str, optional
+        Numeric variables on the way, such as ``queue_s``, taken as one block: a key ``path`` tells the total, what goes
+        ``through`` them and the ``direct`` rest, which add up in each draw; ``mediated_share`` where the total is told
+        apart from zero. Refused where the graph does not identify it (:func:`causalrel.identification.find_mediation`).
     design : {"graph", "rollout", "interrupted", "differences", "synthetic"}
         ``graph`` compares windows at each level that are alike in what the graph holds fixed. The others compare
         before and after one switch from the first level to the second, of each unit at its own date: an interrupted
@@ -125,11 +131,15 @@ def effect(
     variable = _settable(windows, graph, of, on)
     if design == "graph" and since is not None:
         raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
+    if design != "graph" and through is not None:
+        raise errors.bad_question("effect: what goes through a mediator is not told of a rollout", "leave out design")
+    block = tuple(dict.fromkeys([through] if isinstance(through, str) else through or ()))
     asked = _Asked(
         graph=graph,
         of=of,
         on=on,
         levels=_levels(windows, variable, levels),
+        through=block,
         beside=_references(beside),
         refuters=known_refuters(refuters),
         draws=draws,
@@ -152,10 +162,10 @@ def effect(
             checks.append(failed)
         return answer_rollout(narrowed, graph, of, on, levels_told, design, since, draws, seed, checks, told)
     if by is None:
-        return _answer(narrowed, asked, checks, told)
+        return _parts(narrowed, asked, checks, told)
     told["question"] = told["question"].removesuffix("?") + f", for each {by}?"
     classes = classes_of(narrowed, graph, of, by)
-    return together(by, {name: _answer(part, asked, checks, told) for name, part in classes.items()})
+    return together(by, {name: _parts(part, asked, checks, told) for name, part in classes.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +176,20 @@ class _Asked:
     of: str
     on: str
     levels: tuple[Level, ...]
+    through: tuple[str, ...]
     beside: tuple[str, ...]
     refuters: tuple[str, ...]
     draws: int
     seed: int
+
+
+def _parts(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str, Any]) -> Estimate:
+    """Answer, and split the answer where mediators are named."""
+    total = _answer(windows, asked, checks, told)
+    if not asked.through:
+        return total
+    question = {name: getattr(asked, name) for name in ("of", "on", "levels", "through", "draws", "seed")}
+    return mediate(total, windows, asked.graph, **question)
 
 
 def _answer(windows: Windows, asked: _Asked, checks: list[Check], told: dict[str, Any]) -> Estimate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def average(rows: Callable[[NDArray[np.intp] | None], Iterator[Part]], covarianc
     width = len(covariance)
     slope, first, second = np.zeros(width), np.zeros(width), np.zeros((width, width))
     value, total = 0.0, 0.0
-    places, predictors, masses, fars = [], [], [], []
+    seen: list[tuple[NDArray[Any], ...]] = []
     for place, eta, columns, weight in rows(None):
         share = expit(eta)
         steep = weight * share * (1 - share)
@@ -116,9 +116,8 @@ def average(rows: Callable[[NDArray[np.intp] | None], Iterator[Part]], covarianc
         second += (columns[~far].T * (steep * (1 - 2 * share))[~far]) @ columns[~far]
         value += float(weight[~far] @ share[~far])
         total += float(weight.sum())
-        for kept, one in zip((places, predictors, masses, fars), (place, eta, weight, far), strict=True):
-            kept.append(one)
-    place, eta, weight, far = (np.concatenate(kept) for kept in (places, predictors, masses, fars))
+        seen.append((place, eta, weight, far))
+    place, eta, weight, far = (np.concatenate(column) for column in zip(*seen, strict=True))
     near_rows = _sample(rows, place[~far], eta[~far], weight[~far], total, width)
     far_rows = _sample(rows, place[far], eta[far], weight[far], total, width)
     return Average(

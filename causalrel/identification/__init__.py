@@ -19,15 +19,18 @@ from causalrel.identification.instruments import (
     list_front_doors,
     list_instruments,
 )
+from causalrel.identification.mediators import Mediation, find_mediation
 from causalrel.identification.separations import Implication, is_separated, list_implications
 
 __all__ = [
     "FrontDoor",
     "Implication",
     "Instrument",
+    "Mediation",
     "adjustment",
     "between",
     "find_front_door",
+    "find_mediation",
     "hidden_confounders",
     "is_adjustment",
     "is_front_door",

@@ -109,12 +109,25 @@ def effect_tables(effects: Sequence[Estimate], period: str) -> list[dict[str, An
     if values:
         heads: dict[str, Kind] = {**keys, "change": "interval"}
         made = [make_table("What each setting changes", heads, [[*row[:2], row[-1]] for row in changed])]
-        return [*made, make_table("Mean at each level", {**keys, "mean": "interval"}, levels)]
+        return [
+            *made,
+            *_parts_tables(effects, "change"),
+            make_table("Mean at each level", {**keys, "mean": "interval"}, levels),
+        ]
     heads = {**keys, "burn": "interval", "bad events": "interval", "budget hours": "interval"}
     caption = f"What each setting changes, in a {period} period"
     made = [make_table(caption, heads, [row[:-1] for row in changed])] if changed else []
     more = [make_table("Bad share at each level", {**keys, "share": "percent_interval"}, levels)] if levels else []
-    return made + more
+    return made + _parts_tables(effects, "burn") + more
+
+
+def _parts_tables(effects: Sequence[Estimate], what: str) -> list[dict[str, Any]]:
+    """Return the parts of effects that have some, with their share of the total where one is told."""
+    rows = [list(row) for answer in effects for row in extracts.parts(answer)]
+    heads: dict[str, Kind] = {"setting": "text", "on": "text", "part": "text", what: "interval"}
+    if any(row[-1] is not None for row in rows):
+        return [make_table("Parts of what a setting changes", {**heads, "share": "percent_interval"}, rows)]
+    return [make_table("Parts of what a setting changes", heads, [row[:-1] for row in rows])] if rows else []
 
 
 def scenario_tables(answer: Estimate, on: str) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ def _share(parts: Mapping[str, NDArray[np.float64]], total: Mapping[str, NDArray
 
 
 def contrasts(answer: Estimate) -> list[Contrast]:
-    """Return what each level does against its baseline; of a rollout, in all windows that it reached.
+    """Return what each level does against its baseline, by any path; of a rollout, in all windows that it reached.
 
     Parameters
     ----------
@@ -175,10 +175,37 @@ def contrasts(answer: Estimate) -> list[Contrast]:
         return []
     found: dict[tuple[str, str, str, str], dict[str, Interval]] = {}
     for row in answer.frame(PROB).iter_rows(named=True):
-        if not row["quantity"].endswith("_at") and row.get("when", "all") == "all":
+        whole = row.get("when", "all") == "all" and row.get("path", "total") == "total"
+        if whole and not row["quantity"].endswith("_at"):
             key = (row["slo"], row["of"], _text(row["baseline"]), _text(row["level"]))
             found.setdefault(key, {})[row["quantity"]] = (row["mean"], row["low"], row["high"])
     return [Contrast(slo=k[0], of=k[1], baseline=k[2], level=k[3], parts=parts) for k, parts in found.items()]
+
+
+def parts(answer: Estimate) -> list[tuple[str, str, str, Interval | None, Interval | None]]:
+    """Return an effect's parts: classes, stages of a rollout, what goes through mediators and past them.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.effect` returned.
+
+    Returns
+    -------
+    list of (setting, slo, part, change, share of the total)
+        Changes in burn, or in the unit of a numeric outcome; empty where the answer has no parts.
+    """
+    keys = [name for name in ("group", "when", "path") if name in answer.terms.columns]
+    if answer.verdict == "refused" or not keys:
+        return []
+    found: dict[tuple[str, str, str], dict[str, Interval]] = {}
+    told = answer.frame(PROB).filter(pl.col("quantity").is_in(["burn", "value", "mediated_share"]))
+    for row in told.iter_rows(named=True):
+        setting = f"{row['of']} {_text(row['level'])} vs {_text(row['baseline'])}"
+        kind = "share" if row["quantity"] == "mediated_share" else "change"
+        key = (setting, row["slo"], ", ".join(str(row[name]) for name in keys))
+        found.setdefault(key, {})[kind] = (row["mean"], row["low"], row["high"])
+    return [(*key, part.get("change"), part.get("share")) for key, part in found.items()]
 
 
 def shares_at(answer: Estimate) -> list[tuple[str, str, str, str, Interval]]:

@@ -16,7 +16,7 @@ from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.networks import Network
-from causalrel.reports import charts, diagrams, timelines
+from causalrel.reports import charts, diagrams, responses, timelines
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = 
     Parameters
     ----------
     x : Budget, Estimate, Graph, Network or Windows
-        What to draw. An attribution becomes bars that add up, an effect a forest, a forecast or what-if a fan, a graph
+        What to draw. An attribution becomes bars that add up, an effect a forest of its contrasts,
+        classes, stages or paths, or at three or more numeric levels the response with a band that holds for all at
+        once, a forecast or what-if a fan, a graph
         (or a network's) layers from workload to outcome, windows the bad share. A budget becomes what is left over
         time, shaded where alerts of the SLO with the least left fire, above its burn and the change events.
     ax : matplotlib.axes.Axes, optional
@@ -217,6 +219,10 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
         return lambda ax: charts.ledger(ax, x, wide=wide), charts.ledger_height(x)
     if "scenario" in x.terms.columns:
         return lambda ax: timelines.fan(ax, x, on=more.get("on")), 3.4
+    if responses.has_response(x):
+        return lambda ax: responses.response(ax, x), 3.2
+    if {"group", "when", "path"} & set(x.terms.columns):
+        return lambda ax: responses.parts(ax, x, wide=wide), responses.parts_height(x)
     rows = charts.effect_rows(x)
     return lambda ax: charts.effect(ax, x, wide=wide), charts.forest_height(len(rows))
 

@@ -31,8 +31,8 @@ SIGNATURES = {
     "budget": "(windows, *, as_of=None, pool='none', seed=0)",
     "discover": "(data, graph=None, *, tiers=None, lags=0, resamples=200, method='auto', seed=0)",
     "effect": (
-        "(windows, graph, *, of, on, levels=None, by=None, where=None, design='graph', since=None, beside=(), "
-        "refuters=(), draws=2000, seed=0)"
+        "(windows, graph, *, of, on, levels=None, by=None, where=None, through=None, design='graph', since=None, "
+        "beside=(), refuters=(), draws=2000, seed=0)"
     ),
     "fit": "(windows, graph, *, draws=200, seed=0)",
     "forecast": "(windows, network, *, horizon='7d', draws=1000, seed=0)",
