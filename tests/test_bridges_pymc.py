@@ -61,6 +61,7 @@ def test_pooled_rates_pass_the_gate_at_any_traffic(units: int, traffic: int, spr
     assert np.array_equal(draws, again)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_pooled_intervals_cover_the_rates_they_were_made_from() -> None:
     """90 % intervals of 10 repeats of 40 units: sd of the coverage is 1.5 %, so 85 % is more than 3 sd low."""

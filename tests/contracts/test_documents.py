@@ -84,7 +84,7 @@ def test_links_of_a_document_lead_somewhere(path: Path) -> None:
 
 def test_readme_names_the_two_commands_first() -> None:
     lines = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
-    assert lines[:2] == [".ci/env causalrel report llm-canary -o report.html", ".ci/env pytest"]
+    assert lines[:2] == [".ci/env causalrel report llm-canary -o report.html", ".ci/env pytest -n 2"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

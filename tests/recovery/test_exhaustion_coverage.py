@@ -59,6 +59,7 @@ def test_intervals_hold_the_time_of_exhaustion() -> None:
     assert coverage(60) >= 47 / 60
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_90_percent_interval_covers_87_to_93_percent_of_500_months() -> None:
     assert 0.87 <= coverage(500) <= 0.93

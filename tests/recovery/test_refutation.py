@@ -43,6 +43,7 @@ def bounds(worlds: int) -> tuple[float, float]:
     return float(binom.ppf(0.01, worlds, 0.03)), float(binom.ppf(0.99, worlds, 0.07))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("curved", [False, True])
 def test_right_graphs_are_refuted_as_often_as_was_allowed(curved: bool) -> None:
