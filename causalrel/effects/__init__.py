@@ -131,8 +131,6 @@ def effect(
     variable = _settable(windows, graph, of, on)
     if design == "graph" and since is not None:
         raise errors.bad_question("effect: since names a switch, which is of a rollout", "add design='rollout'")
-    if design != "graph" and through is not None:
-        raise errors.bad_question("effect: what goes through a mediator is not told of a rollout", "leave out design")
     block = tuple(dict.fromkeys([through] if isinstance(through, str) else through or ()))
     asked = _Asked(
         graph=graph,
@@ -152,20 +150,27 @@ def effect(
         "origin": windows.origin(seed, graph.fingerprint()),
     }
     if design != "graph":
-        if beside or refuters:
-            raise errors.bad_question("effect: nothing is told beside a rollout, or refutes it", "leave out design")
-        if by is not None:
-            raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
-        levels_told = before_and_after(narrowed, of, asked.levels, named=levels is not None)
-        told["question"] = _sentence(of, on, levels_told, where)
-        if (failed := unseen(narrowed, variable, levels_told, [of, on])) is not None:
+        _as_rollout(by, through, beside or refuters)
+        switched = before_and_after(narrowed, of, asked.levels, named=levels is not None)
+        told["question"] = _sentence(of, on, switched, where)
+        if (failed := unseen(narrowed, variable, switched, [of, on])) is not None:
             checks.append(failed)
-        return answer_rollout(narrowed, graph, of, on, levels_told, design, since, draws, seed, checks, told)
+        return answer_rollout(narrowed, graph, of, on, switched, design, since, draws, seed, checks, told)
     if by is None:
         return _parts(narrowed, asked, checks, told)
     told["question"] = told["question"].removesuffix("?") + f", for each {by}?"
     classes = classes_of(narrowed, graph, of, by)
     return together(by, {name: _parts(part, asked, checks, told) for name, part in classes.items()})
+
+
+def _as_rollout(by: str | None, through: str | Sequence[str] | None, others: Sequence[str]) -> None:
+    """Refuse what is not told of a rollout."""
+    if through is not None:
+        raise errors.bad_question("effect: what goes through a mediator is not told of a rollout", "leave out design")
+    if others:
+        raise errors.bad_question("effect: nothing is told beside a rollout, or refutes it", "leave out design")
+    if by is not None:
+        raise errors.bad_question("effect: classes of a rollout are not told", "narrow with where, or leave out by")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
