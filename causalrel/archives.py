@@ -265,6 +265,11 @@ def _table_facts(table: Table, explained: float) -> dict[str, Any]:
 def _network(spec: _Network, path: str) -> Network:
     graph = graph_of(spec.graph, path)
     cards = {name: len(table.states.labels) for name, table in spec.tables.items()}
+    for name, table in spec.tables.items():
+        unknown = [parent for parent, _ in table.parents if parent not in cards]
+        if unknown:
+            raise errors.bad_spec(path, [f"a parent of table '{name}', '{unknown[0]}', has no table"])
+        check_cells(name, (*(cards[parent] for parent, _ in table.parents), cards[name]))
     tables = {name: _table(name, table, cards, path) for name, table in spec.tables.items()}
     check_tables(graph, tables, path)
     return Network(
@@ -286,13 +291,9 @@ def _network(spec: _Network, path: str) -> Network:
 
 
 def _table(name: str, spec: _Table, cards: Mapping[str, int], path: str) -> Table:
-    unknown = [parent for parent, _ in spec.parents if parent not in cards]
-    if unknown:
-        raise errors.bad_spec(path, [f"a parent of table '{name}', '{unknown[0]}', has no table"])
     parents = tuple((parent, lag) for parent, lag in spec.parents)
     later = tuple(cards[parent] for parent, _ in parents)
     first = tuple(cards[parent] for parent, lag in parents if lag == 0)
-    check_cells(name, (*later, cards[name]))
     parts = ((spec.mean, spec.weight, later), (spec.first_mean, spec.first_weight, first))
     made = []
     for mean, weight, rows in parts:

@@ -113,9 +113,9 @@ class States:
         )
 
     def _matched(self, column: pl.Series, places: dict[Any, int], name: str) -> NDArray[np.int64]:
-        unknown = column.drop_nulls().unique().filter(~column.drop_nulls().unique().is_in(list(places)))
-        if unknown.len():
-            shown = ", ".join(str(value)[:40] for value in unknown.sort().head(3))
+        unknown = sorted(value for value in set(column.drop_nulls().to_list()) if value not in places)
+        if unknown:
+            shown = ", ".join(str(value)[:40] for value in unknown[:3])
             raise errors.bad_data(
                 f"'{name}' is {shown} in some windows, and the network knows only {', '.join(self.labels)}",
                 "fit the network to windows that hold it",
