@@ -283,7 +283,7 @@ def known_table(
     mean : ndarray of float64
         Chances.
     first : ndarray of float64, optional
-        Chances where windows before are missing.
+        Chances where windows before are missing; of no use without a lag.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def known_table(
     >>> known_table(States(labels=("a", "b")), (), np.array([0.5, 0.5])).known
     True
     """
-    start = mean if first is None else first
+    start = mean if first is None or not any(lag for _, lag in parents) else first
     return Table(
         states=states,
         parents=tuple(parents),
