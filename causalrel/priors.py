@@ -1,4 +1,4 @@
-"""Priors: counts to chances, each table drawn towards one with fewer parents as strongly as the counts say."""
+"""Priors: counts to chances, each row drawn towards equal chances as strongly as the counts say."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ STRENGTHS = tuple(2.0**power for power in range(-2, 13))
 
 
 def smooth_counts(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return chances from counts by Dirichlet distributions whose means have fewer parents.
-
-    Parents enter one at a time, the one with the highest evidence first. Each table is the mean of the prior of the
-    next one, and the strength of that prior maximises the evidence, so that a parent without effect costs nothing.
+    """Return chances from counts under Dirichlet rows of equal chances, their strength that of the highest evidence.
 
     Parameters
     ----------
@@ -29,12 +26,11 @@ def smooth_counts(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     mean : ndarray of float64, shape as counts
         Chances.
     weight : ndarray of float64, shape (states of each parent...)
-        Events that each row is worth: its own, and of the prior no more than the rows it was drawn from are worth.
+        Events that each row is worth, those of the prior included.
 
     References
     ----------
-    MacKay and Peto 1995, doi:10.1017/S1351324900000218; Heckerman, Geiger and Chickering 1995,
-    doi:10.1007/BF00994016 (the evidence).
+    Heckerman, Geiger and Chickering 1995, doi:10.1007/BF00994016.
 
     Examples
     --------
@@ -42,24 +38,10 @@ def smooth_counts(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     >>> mean.round(2).tolist()
     [[0.9, 0.1], [0.1, 0.9]]
     """
-    parents = counts.ndim - 1
-    size = counts.shape[-1]
-    alone = (1,) * parents
-    mean = np.full((*alone, size), 1.0 / size)
-    weight = np.zeros(alone)
-    left = set(range(parents))
-    while True:
-        mine = counts.sum(axis=tuple(left), keepdims=True)
-        strength, _ = best_strength(mine, mean)
-        rows = mine.sum(axis=-1)
-        # Below the prior without parents there are no rows that it was drawn from.
-        backing = np.full(alone, strength) if not weight.any() else np.minimum(strength, weight)
-        mean = (mine + strength * mean) / (rows + strength)[..., None]
-        weight = rows + backing
-        if not left:
-            return np.broadcast_to(mean, counts.shape), np.broadcast_to(weight, counts.shape[:-1])
-        scored = [(best_strength(counts.sum(axis=tuple(left - {one}), keepdims=True), mean)[1], -one) for one in left]
-        left.remove(-max(scored)[1])
+    even = np.full(counts.shape[-1], 1.0 / counts.shape[-1])
+    strength, _ = best_strength(counts, even)
+    weight = counts.sum(axis=-1) + strength
+    return (counts + strength * even) / weight[..., None], weight
 
 
 def best_strength(counts: NDArray[np.float64], mean: NDArray[np.float64]) -> tuple[float, float]:

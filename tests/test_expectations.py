@@ -108,16 +108,16 @@ def test_the_strength_has_the_highest_evidence() -> None:
     assert strength >= 64
 
 
-def test_a_parent_without_effect_costs_nothing() -> None:
-    """Rows that are alike are drawn together; rows that differ keep their own chances."""
-    rng = np.random.default_rng(1)
-    alike = rng.multinomial(20, [0.7, 0.3], size=50).astype(float)
-    mean, weight = smooth_counts(alike)
-    assert np.abs(mean - [0.7, 0.3]).max() < 0.06
-    assert (weight <= 20 + alike.sum() + max(STRENGTHS)).all()
-    apart = np.array([[95.0, 5.0], [5.0, 95.0]])
-    mean, _ = smooth_counts(apart)
-    assert np.abs(mean - [[0.95, 0.05], [0.05, 0.95]]).max() < 0.02
+def test_rows_that_say_little_stay_near_even_chances_and_others_keep_their_own() -> None:
+    """The posterior mean is the counts plus equal parts of the strength, and rows near even ask for more of it."""
+    apart = np.array([[95.0, 5.0], [5.0, 95.0], [0.0, 0.0]])
+    mean, weight = smooth_counts(apart)
+    strength, _ = best_strength(apart, np.array([0.5, 0.5]))
+    assert mean == pytest.approx((apart + strength / 2) / (apart.sum(axis=1, keepdims=True) + strength), abs=1e-14)
+    assert weight == pytest.approx(apart.sum(axis=1) + strength)
+    assert mean[2].tolist() == [0.5, 0.5]
+    even = np.random.default_rng(1).multinomial(20, [0.5, 0.5], size=50).astype(float)
+    assert best_strength(even, np.array([0.5, 0.5]))[0] > 10 * strength
 
 
 def test_states_are_cut_where_asked_and_kept_in_the_unit() -> None:
