@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from causalrel.archives import load_network as load_network
+    from causalrel.archives import save_network as save_network
     from causalrel.attribution import attribute as attribute
     from causalrel.budgets import Budget as Budget
     from causalrel.budgets import budget as budget
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from causalrel.graphs import Edge as Edge
     from causalrel.graphs import Graph as Graph
     from causalrel.graphs.documents import load_graph as load_graph
+    from causalrel.inference.explanations import explain as explain
+    from causalrel.inference.queries import query as query
+    from causalrel.inference.recovery import recover as recover
+    from causalrel.inference.tracks import infer as infer
     from causalrel.networks import Network as Network
     from causalrel.refutation import Refutation as Refutation
     from causalrel.refutation import refute as refute
@@ -56,15 +62,21 @@ _HOME = {
     "budget": "budgets",
     "discover": "discovery",
     "effect": "effects",
+    "explain": "inference.explanations",
     "fit": "fitting",
     "forecast": "scenarios",
+    "infer": "inference.tracks",
     "load_dataset": "telemetry.datasets",
     "load_graph": "graphs.documents",
+    "load_network": "archives",
     "load_slos": "slos.documents",
     "plot": "reports.figures",
+    "query": "inference.queries",
     "read": "telemetry.tables",
+    "recover": "inference.recovery",
     "refute": "refutation",
     "report": "reports",
+    "save_network": "archives",
     "simulate": "simulation",
     "whatif": "scenarios",
     "window": "windows",

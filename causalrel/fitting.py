@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 
 from causalrel import errors
 from causalrel.estimates import Check
+from causalrel.expectations import fit_tables
 from causalrel.graphs import Graph
 from causalrel.networks import Form, Mechanism, Network, Term, make_term
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
@@ -70,20 +71,34 @@ def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[A
     return columns, frame
 
 
-def fit(windows: Windows, graph: Graph, *, draws: int = 200, seed: int = 0) -> Network:
+def fit(
+    windows: Windows,
+    graph: Graph,
+    *,
+    states: Mapping[str, int | Sequence[float]] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+) -> Network:
     """Fit one mechanism per variable of a graph.
 
     Workload, config and hardware are taken as observed; engine variables and numeric outcomes get a regression, SLOs an
     event rate, both on linear splines of their parents. Draws allow for dependence between neighbouring windows.
+
+    With ``states``, or where the graph has lags, every variable gets a table of the chances of its states instead: a
+    discrete network, static or dynamic, for :func:`causalrel.query`, :func:`causalrel.infer` and their like.
 
     Parameters
     ----------
     windows : Windows
         The windows.
     graph : Graph
-        A static graph whose variables the windows hold.
+        A graph whose variables the windows hold.
+    states : mapping of str to int or sequence of float, optional
+        Number of states, cut at quantiles, or the cuts themselves in the variable's unit (of an SLO, of its share of
+        bad events). Where not given, labels and numbers of up to 8 values are states as they are, other numbers are
+        cut in three, and an SLO is below or above the share it allows.
     draws : int
-        Parameter draws.
+        Parameter draws of regressions; tables are drawn when they are asked.
     seed : int
         Seed of the draws.
 
@@ -95,7 +110,7 @@ def fit(windows: Windows, graph: Graph, *, draws: int = 200, seed: int = 0) -> N
     Raises
     ------
     CausalrelError
-        When the graph has lags, a variable the windows lack, or a variable has too few windows.
+        When the graph has a variable the windows lack, a variable has too few windows, or a table would be too large.
 
     Examples
     --------
@@ -105,10 +120,8 @@ def fit(windows: Windows, graph: Graph, *, draws: int = 200, seed: int = 0) -> N
     'regression'
     """
     check_nodes(windows, graph, "fit")
-    if graph.lags:
-        raise errors.refused(
-            f"fitting graph '{graph.name}'", "it has lagged edges, and only static graphs can be fitted"
-        )
+    if states is not None or graph.lags:
+        return fit_tables(windows, graph, states, seed)
     counted = {slo.name for slo in windows.slos}
     for edge in graph.edges:
         if edge.cause in counted:

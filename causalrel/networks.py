@@ -14,12 +14,13 @@ from causalrel import display, errors
 from causalrel.estimates import Check, Origin
 from causalrel.graphs import Graph
 from causalrel.slos import SLO
+from causalrel.tables import Table
 from causalrel.variables import Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Form = Literal["observed", "regression", "event-rate"]
+Form = Literal["observed", "regression", "event-rate", "table"]
 
 #: A column of values as numpy holds it: numbers, or text for categories.
 Columns = Mapping[str, "NDArray[Any]"]
@@ -165,9 +166,9 @@ class Mechanism:
     ----------
     variable : Variable
         The variable.
-    form : {"observed", "regression", "event-rate"}
-        Taken from the data as it is; linear in the terms plus a residual (on the log scale where ``log``); or a
-        logistic share of bad events.
+    form : {"observed", "regression", "event-rate", "table"}
+        Taken from the data as it is; linear in the terms plus a residual (on the log scale where ``log``); a
+        logistic share of bad events; or chances of states.
     terms : tuple of Term
         The parents.
     draws : ndarray of float64, shape (n_draws, 1 + sum of widths)
@@ -179,7 +180,10 @@ class Mechanism:
     dispersion : float
         Pearson dispersion of an event rate (1 is binomial), or the residual standard deviation of a regression.
     explained : float
-        Share of deviance (event rate) or variance (regression) explained on the windows it was fitted to.
+        Share of deviance (event rate), variance (regression) or entropy (table) explained on the windows it was
+        fitted to.
+    table : Table or None
+        Chances of states, where the form is ``table``.
 
     Examples
     --------
@@ -195,10 +199,13 @@ class Mechanism:
     offset: float = 0.0
     dispersion: float = 1.0
     explained: float = 0.0
+    table: Table | None = None
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Names of the parents that enter."""
+        """Names of the parents that enter; of a table also how many windows before."""
+        if self.table is not None:
+            return tuple(f"{name} (lag {lag})" if lag else name for name, lag in self.table.parents)
         return tuple(term.name for term in self.terms)
 
     def predictor(self, values: Columns) -> NDArray[np.float64]:

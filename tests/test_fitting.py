@@ -41,10 +41,12 @@ def test_variable_the_windows_lack_is_named_with_the_remedy() -> None:
     assert cr.fit(windows, graph.project(windows.names)).mechanism("ttft").parents
 
 
-def test_lagged_graph_is_refused() -> None:
+def test_a_lagged_graph_is_fitted_as_tables_which_no_forecast_runs_forward() -> None:
     windows, _ = serving_world()
-    with pytest.raises(cr.CausalrelError, match="lagged edges"):
-        cr.fit(windows, cr.Graph.from_edges([*EDGES, ("queue_s", "ttft", 1)], roles=ROLES))
+    network = cr.fit(windows, cr.Graph.from_edges([*EDGES, ("queue_s", "ttft", 1)], roles=ROLES))
+    assert {mechanism.form for mechanism in network.mechanisms} == {"table"}
+    with pytest.raises(cr.CausalrelError, match=r"forward over windows is refused: .*fit without states="):
+        cr.forecast(windows, network, horizon="1h")
 
 
 def test_an_slo_that_causes_is_refused() -> None:

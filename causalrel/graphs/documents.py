@@ -34,26 +34,54 @@ def load_graph(name: str | Path) -> Graph:
     >>> load_graph("llm-serving").variable("batch_size").role
     'config'
     """
-    from pydantic import ValidationError
-
     path = shipped.resolve(str(name), "models/graphs", "graph")
     documents = shipped.load_yaml(path, "graph")
     if len(documents) != 1:
         raise errors.bad_spec(path.name, [f"it holds {len(documents)} documents where one graph belongs"])
+    return graph_of(documents[0], path.name)
+
+
+def graph_of(facts: object, path: str) -> Graph:
+    """Return the graph that some facts tell, in the layout of :meth:`Graph.facts`.
+
+    Parameters
+    ----------
+    facts : object
+        What a document held.
+    path : str
+        What to call it in errors.
+
+    Returns
+    -------
+    Graph
+        A checked graph.
+
+    Raises
+    ------
+    CausalrelError
+        With all its faults.
+
+    Examples
+    --------
+    >>> graph_of(load_graph("llm-serving").facts(), "again") == load_graph("llm-serving")
+    True
+    """
+    from pydantic import ValidationError
+
     try:
-        spec = _document().model_validate(documents[0])
+        spec = _document().model_validate(facts)
     except ValidationError as fault:
-        raise errors.bad_spec(path.name, errors.validation_faults(fault)) from None
-    facts = spec.model_dump()
+        raise errors.bad_spec(path, errors.validation_faults(fault)) from None
+    found = spec.model_dump()
     graph = Graph(
-        variables=tuple(Variable(name=name, **fields) for name, fields in facts["variables"].items()),
-        edges=tuple(Edge(**edge) for edge in facts["edges"]),
-        unmeasured=tuple(Unmeasured(**{**u, "affects": tuple(u["affects"])}) for u in facts["unmeasured"]),
-        forbidden=tuple((pair["cause"], pair["effect"]) for pair in facts["forbidden"]),
-        name=facts["graph"],
-        version=facts["version"],
+        variables=tuple(Variable(name=name, **fields) for name, fields in found["variables"].items()),
+        edges=tuple(Edge(**edge) for edge in found["edges"]),
+        unmeasured=tuple(Unmeasured(**{**u, "affects": tuple(u["affects"])}) for u in found["unmeasured"]),
+        forbidden=tuple((pair["cause"], pair["effect"]) for pair in found["forbidden"]),
+        name=found["graph"],
+        version=found["version"],
     )
-    return checked(graph, path.name)
+    return checked(graph, path)
 
 
 def _document() -> Any:

@@ -34,18 +34,24 @@ SIGNATURES = {
         "(windows, graph, *, of, on, levels=None, by=None, where=None, through=None, design='graph', since=None, "
         "beside=(), refuters=(), draws=2000, seed=0)"
     ),
-    "fit": "(windows, graph, *, draws=200, seed=0)",
+    "explain": "(windows, network)",
+    "fit": "(windows, graph, *, states=None, draws=200, seed=0)",
     "forecast": "(windows, network, *, horizon='7d', draws=1000, seed=0)",
+    "infer": "(windows, network, *, of, by='filter', do=None, since=None, horizon=None, draws=200, seed=0)",
     "load_dataset": "(name)",
     "load_graph": "(name)",
+    "load_network": "(path)",
     "load_slos": "(name)",
     "plot": "(x, *, ax=None)",
+    "query": "(network, *, of, given=None, do=None, since=0, draws=200, seed=0)",
     "read": "(path, *, columns=None)",
+    "recover": "(network, *, of, good, shock, lasting=1, steps=48, draws=200, seed=0)",
     "refute": "(windows, graph, *, level=0.05)",
     "report": (
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
         "title='', progress=None, seed=0)"
     ),
+    "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",

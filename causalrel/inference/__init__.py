@@ -1,4 +1,4 @@
-"""Inference: run a network's mechanisms forward over rows, as they were or with something set."""
+"""Inference: run mechanisms forward over rows, as they were or with something set; ask tables for chances of states."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalrel import errors
 from causalrel.networks import Columns, Mechanism, expit
 
 if TYPE_CHECKING:
@@ -30,11 +31,22 @@ def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, ND
     dict of str to ndarray of float64, shape (n, n_draws)
         Residuals on each regression's own scale.
 
+    Raises
+    ------
+    CausalrelError
+        When a mechanism is a table of states.
+
     Examples
     --------
     >>> residuals((), {})
     {}
     """
+    tables = [m.variable.name for m in mechanisms if m.form == "table"]
+    if tables:
+        raise errors.refused(
+            "running a network of tables forward over windows",
+            f"{', '.join(tables[:8])} follow tables of states; ask query, infer or recover, or fit without states=",
+        )
     return {
         m.variable.name: m.scaled(columns[m.variable.name].astype(np.float64))[:, None] - m.predictor(columns)
         for m in mechanisms
