@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from causalrel.graphs import Edge as Edge
     from causalrel.graphs import Graph as Graph
     from causalrel.graphs.documents import load_graph as load_graph
+    from causalrel.incidents import blame as blame
     from causalrel.networks import Network as Network
     from causalrel.refutation import Refutation as Refutation
     from causalrel.refutation import refute as refute
@@ -53,6 +54,7 @@ _HOME = {
     "Variable": "variables",
     "Windows": "windows",
     "attribute": "attribution",
+    "blame": "incidents",
     "budget": "budgets",
     "discover": "discovery",
     "effect": "effects",
