@@ -176,7 +176,10 @@ def _summed(world: _World, own: NDArray[np.float64], rates: NDArray[np.float64])
 
 
 def _failed(
-    world: _World, fails: NDArray[np.float64], rates: NDArray[np.float64], load: NDArray[np.float64],
+    world: _World,
+    fails: NDArray[np.float64],
+    rates: NDArray[np.float64],
+    load: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     chance = np.minimum(_summed(world, fails, rates), 1.0)

@@ -135,12 +135,13 @@ def _nezha_frame(system: str) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
     wide = per.pivot("operation", index=["t", "service"], values="per")
     wide = wide.rename({name: f"op {name}" for name in wide.columns[2:]})
     pods = pl.read_parquet(NEZHA / "pod_metrics.parquet").filter(pl.col("system") == system)
-    pods = pods.with_columns(
-        t=pl.from_epoch("timestamp", time_unit="s").cast(pl.Datetime("us")).dt.truncate("1m"), service=pl.col("service").cast(pl.String)
-    )
+    minute = pl.from_epoch("timestamp", time_unit="s").cast(pl.Datetime("us")).dt.truncate("1m")
+    pods = pods.with_columns(t=minute, service=pl.col("service").cast(pl.String))
     mean = pods.group_by("t", "service").agg(pl.col(*_POD, *_MORE).fill_nan(None).mean())
     last = calls["t"].max() + timedelta(minutes=30)
-    joined = mean.join(calls, on=["t", "service"], how="full", coalesce=True).join(wide, on=["t", "service"], how="left")
+    joined = mean.join(calls, on=["t", "service"], how="full", coalesce=True).join(
+        wide, on=["t", "service"], how="left"
+    )
     known = set(entry["service"])
     return joined.filter((pl.col("t") <= last) & pl.col("service").is_in(known)).sort("service", "t"), callers
 

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from causalrel import errors
+from causalrel import errors, shipped
+
+#: Where documents that ship are shown from.
+FOLDERS: tuple[shipped.Folder, ...] = (
+    "datasets",
+    "models/graphs",
+    "models/slos",
+    "models/scenarios",
+    "models/maps",
+    "models/calibrations",
+)
 
 
 class Format(StrEnum):

@@ -144,7 +144,9 @@ def _called(
     if on is not None and on not in outcomes:
         raise errors.unknown_name(on, "symptom", outcomes)
     if not outcomes:
-        raise errors.bad_question("blame: the windows hold no symptom", "count an SLO, or name a number of role outcome")
+        raise errors.bad_question(
+            "blame: the windows hold no symptom", "count an SLO, or name a number of role outcome"
+        )
     row = {node: i for i, node in enumerate(nodes)}
     pairs = sorted((row[edge.effect], row[edge.cause]) for edge in graph.edges if edge.lag == 0)
     best: tuple[str, int, Signs] | None = None

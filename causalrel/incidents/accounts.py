@@ -157,7 +157,9 @@ def _usual(normal: Panel) -> NDArray[np.float64]:
         load = np.where(seen, np.nan_to_num(normal.calls), 0.0)
         bad = (load * np.nan_to_num(normal.symptom)).sum(axis=0)
         return np.divide(bad, load.sum(axis=0), out=np.zeros_like(bad), where=load.sum(axis=0) > 0)
-    return np.array([np.median(column[mask]) if mask.any() else 0.0 for column, mask in zip(normal.symptom.T, seen.T, strict=True)])
+    return np.array(
+        [np.median(column[mask]) if mask.any() else 0.0 for column, mask in zip(normal.symptom.T, seen.T, strict=True)]
+    )
 
 
 def _filled(panel: Panel, calls: Calls) -> NDArray[np.float64]:
@@ -190,7 +192,7 @@ def _usual_rates(panel: Panel, calls: Calls) -> NDArray[np.float64]:
 
 
 def _rates(panel: Panel, calls: Calls, usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Calls that one request of a caller made in each window; the usual where it served none."""
+    """Count the calls of one request of a caller in each window; the usual where it served none."""
     served, asking = _served(panel, calls)
     return np.divide(served, asking, out=np.broadcast_to(usual, served.shape).copy(), where=asking > 0)
 

@@ -95,10 +95,8 @@ def spread_out(windows: Windows, nodes: Sequence[str], on: str) -> tuple[NDArray
     with np.errstate(divide="ignore", invalid="ignore"):
         symptom = numbers(f"{on}.bad") / numbers(f"{on}.total") if on in slos else numbers(on)
     workload = [v.name for v in windows.variables if v.role == "workload" and v.kind in ("number", "count")]
-    if workload:
-        calls = numbers(workload[0])
-    else:
-        calls = numbers(f"{on}.total") if on in slos else np.ones(table.height)
+    told = workload or [f"{name}.total" for name in [on, *sorted(slos)] if name in slos]
+    calls = numbers(told[0]) if told else np.ones(table.height)
     names = [v.name for v in windows.variables if v.role in ("engine", "hardware", "config")]
     local = {name: grid(numbers(name)) for name in names if table[name].dtype.is_numeric()}
     return times, Panel(symptom=grid(symptom), calls=grid(calls), local=local, counted=on in slos)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +106,7 @@ def _aligned(accounts: Accounts) -> NDArray[np.float64]:
 
 
 def _resolution(now: Panel, accounts: Accounts, usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation of a share of few events, as seen by the node asked about; nothing for what is measured."""
+    """Return the deviation of a share of few events, as the node asked about sees it; zero for what is measured."""
     if not now.counted:
         return np.zeros(len(usual))
     events = np.maximum(np.nansum(now.calls, axis=0), 1.0)
@@ -123,7 +122,9 @@ def _spread(before: Accounts, size: int) -> NDArray[np.float64]:
     totals = np.cumsum(np.append(0.0, np.abs(before.excess)))
     mass = totals[size:] - totals[:-size]
     mean = np.divide(
-        products[size:] - products[:-size], mass[:, None], out=np.zeros((len(mass), products.shape[1])),
+        products[size:] - products[:-size],
+        mass[:, None],
+        out=np.zeros((len(mass), products.shape[1])),
         where=mass[:, None] > 0,
     )
     found: NDArray[np.float64] = np.quantile(np.abs(mean), 0.9, axis=0) / 1.645

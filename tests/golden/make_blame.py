@@ -1,7 +1,7 @@
 """Fit the shipped weights of blame to faults in simulated call graphs and write them.
 
-Run ``PYTHONPATH=tests python tests/golden/make_blame.py`` from the checkout (four minutes); it writes the same bytes each
-time. Call graphs of ``tests/call_graphs.py``, seeds 10000 to 12999.
+Run ``PYTHONPATH=tests python tests/golden/make_blame.py`` from the checkout (four minutes); it writes the same bytes
+each time. Call graphs of ``tests/call_graphs.py``, seeds 10000 to 12999.
 """
 
 from __future__ import annotations
