@@ -63,6 +63,12 @@ def petshop_cases(scenario: str, normal: cr.Windows) -> Iterator[Case]:
         )
 
 
+def one_petshop_case(scenario: str, issue: int) -> Case:
+    """Return one issue."""
+    cases = petshop_cases(scenario, petshop_normal(scenario))
+    return next(case for case in cases if case.name == f"{scenario} {issue}")
+
+
 def _petshop_windows(frame: pl.DataFrame) -> cr.Windows:
     wanted = pl.col("statistic").cast(pl.String).is_in(["Average", "Sum"])
     wide = (

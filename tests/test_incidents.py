@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 from call_graphs import draw_incident
+from real_incidents import PETSHOP, one_petshop_case
 
 import causalrel as cr
+from causalrel import cli
 from causalrel.incidents import NONE
 from causalrel.incidents.accounts import learn_calls, settle
 from causalrel.incidents.panels import Panel
@@ -155,3 +158,31 @@ def test_a_graph_of_other_names_is_refused() -> None:
 
 def test_a_node_asked_about_without_data_is_refused() -> None:
     assert asked(calls("pay", drop="shop")).verdict == "refused"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--during", "2027-01-01,2027-01-02"], "lies outside the data"),
+        (["--during", "2026-02-15T09:00,2026-02-15T10:00"], "3 are the least"),
+        (["--during", "2026-02-15T09:00,2026-02-16", "--normal", "2026-02-14,2026-02-15T12:00"], "overlap"),
+        (["--during", "2026-02-15T09:00,2026-02-16", "--at", "gpu-9"], "is no node of a call graph"),
+        (["--during", "2026-02-15"], "is not a span"),
+    ],
+)
+def test_the_command_line_leaves_with_two_and_one_sentence(
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["causalrel", "blame", "llm-canary", *words])
+    assert cli.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not PETSHOP.is_dir(), reason="the PetShop data are not part of the project")
+def test_failures_of_a_real_call_graph_are_found_months_from_the_normal_period() -> None:
+    case = one_petshop_case("low_traffic", 4)
+    answer = cr.blame(case.windows, case.graph, during=case.during, normal=case.normal, on=case.on, at=case.at)
+    assert answer.frame()["node"][0] == case.cause

@@ -156,7 +156,8 @@ def _usual(normal: Panel) -> NDArray[np.float64]:
     if normal.counted:
         load = np.where(seen, np.nan_to_num(normal.calls), 0.0)
         bad = (load * np.nan_to_num(normal.symptom)).sum(axis=0)
-        return np.divide(bad, load.sum(axis=0), out=np.zeros_like(bad), where=load.sum(axis=0) > 0)
+        share: NDArray[np.float64] = np.divide(bad, load.sum(axis=0), out=np.zeros_like(bad), where=bad > 0)
+        return share
     return np.array(
         [np.median(column[mask]) if mask.any() else 0.0 for column, mask in zip(normal.symptom.T, seen.T, strict=True)]
     )
@@ -188,20 +189,24 @@ def _served(panel: Panel, calls: Calls) -> tuple[NDArray[np.float64], NDArray[np
 
 def _usual_rates(panel: Panel, calls: Calls) -> NDArray[np.float64]:
     served, asking = (values.sum(axis=0) for values in _served(panel, calls))
-    return np.divide(served, asking, out=np.zeros_like(served), where=asking > 0)
+    rates: NDArray[np.float64] = np.divide(served, asking, out=np.zeros_like(served), where=asking > 0)
+    return rates
 
 
 def _rates(panel: Panel, calls: Calls, usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count the calls of one request of a caller in each window; the usual where it served none."""
     served, asking = _served(panel, calls)
-    return np.divide(served, asking, out=np.broadcast_to(usual, served.shape).copy(), where=asking > 0)
+    rates = np.broadcast_to(usual, served.shape).copy()
+    np.divide(served, asking, out=rates, where=asking > 0)
+    return rates
 
 
 def _split(callers: NDArray[np.float64], callee: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.optimize import nnls
 
     total = callers.sum(axis=0)
-    equal = np.divide(callee.sum() / callers.shape[1], total, out=np.zeros_like(total), where=total > 0)
+    equal: NDArray[np.float64] = np.zeros_like(total)
+    np.divide(callee.sum() / callers.shape[1], total, out=equal, where=total > 0)
     if callers.shape[1] == 1 or not (total > 0).any():
         return equal
     scale = np.where(total > 0, total / len(callers), 1.0)

@@ -116,8 +116,7 @@ def _resolution(now: Panel, accounts: Accounts, usual: NDArray[np.float64]) -> N
 
 def _spread(before: Accounts, size: int) -> NDArray[np.float64]:
     """Spread of the same mean over spans as long in the normal period."""
-    if len(before.excess) < size:
-        return np.abs(before.added).mean(axis=0)
+    size = min(size, len(before.excess))
     products = np.cumsum(np.vstack([np.zeros(before.added.shape[1]), before.added * before.excess[:, None]]), axis=0)
     totals = np.cumsum(np.append(0.0, np.abs(before.excess)))
     mass = totals[size:] - totals[:-size]
