@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from causalrel.graphs import Edge as Edge
     from causalrel.graphs import Graph as Graph
     from causalrel.graphs.documents import load_graph as load_graph
+    from causalrel.incidents import blame as blame
     from causalrel.inference.explanations import explain as explain
     from causalrel.inference.queries import query as query
     from causalrel.inference.recovery import recover as recover
@@ -59,6 +60,7 @@ _HOME = {
     "Variable": "variables",
     "Windows": "windows",
     "attribute": "attribution",
+    "blame": "incidents",
     "budget": "budgets",
     "discover": "discovery",
     "effect": "effects",

@@ -87,8 +87,8 @@ def attribute(
     >>> abs(parts - ledger.filter(ledger["driver"] == "total")["mean"].item()) < 1e-9
     True
     """
-    span = _span(windows, during, "during")
-    other = None if against is None else _span(windows, against, "against")
+    span = named_span(windows, during, "during")
+    other = None if against is None else named_span(windows, against, "against")
     if other is not None and span[0] < other[1] and other[0] < span[1]:
         raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
     slo = _slo(windows, network, span, on)
@@ -124,7 +124,28 @@ def attribute(
     )
 
 
-def _span(windows: Windows, span: Span, name: str) -> tuple[datetime, datetime]:
+def named_span(windows: Windows, span: Span, name: str) -> tuple[datetime, datetime]:
+    """Read a span of the windows.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    span : tuple of datetime or str
+        Start and end, UTC.
+    name : str
+        What it is asked for, named in the error.
+
+    Returns
+    -------
+    tuple of datetime
+        Start and end.
+
+    Raises
+    ------
+    CausalrelError
+        When it ends before it starts or lies outside the data.
+    """
     start, end = (parse_time(value, name) for value in span)
     first, last = windows.span
     if start >= end:

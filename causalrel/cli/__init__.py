@@ -6,14 +6,16 @@ import sys
 import warnings
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
+from causalrel.cli.incidents import blame
 from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
+    FOLDERS,
     Against,
     As,
     Beside,
@@ -262,6 +264,9 @@ def attribute(
     write_estimate(found, form, output)
 
 
+app.command()(blame)
+
+
 @app.command()
 def forecast(
     data: Data,
@@ -375,15 +380,13 @@ def show(
     name: Annotated[str | None, typer.Argument(help="Name of a document, or FOLDER/NAME; none lists all.")] = None,
 ) -> None:
     """List what ships with causalrel, or print one document."""
-    *models, datasets = get_args(shipped.Folder)
-    folders: list[shipped.Folder] = [datasets, *models]
     if name is None:
-        rows = [[folder, ", ".join(shipped.names(folder))] for folder in folders]
+        rows = [[folder, ", ".join(shipped.names(folder))] for folder in FOLDERS]
         return write_text(display.text_table(["where", "names"], rows) + "\n", None)
     where, _, last = name.rpartition("/")
-    found = [f for f in folders if last in shipped.names(f) and where in ("", f, f.rpartition("/")[2])]
+    found = [f for f in FOLDERS if last in shipped.names(f) and where in ("", f, f.rpartition("/")[2])]
     if not found:
-        known = [other for folder in folders for other in shipped.names(folder)]
+        known = [other for folder in FOLDERS for other in shipped.names(folder)]
         raise errors.unknown_name(name, "shipped document", known)
     for folder in found[1:]:
         sys.stderr.write(f"note: {folder}/{last} bears the name too\n")

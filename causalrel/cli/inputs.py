@@ -173,7 +173,7 @@ def ask(
     if graph == "" and named is None:
         raise errors.bad_question("no graph was named", "write --graph FILE, or the name of a shipped one")
     believed = cr.load_graph(named) if named else None
-    if believed is not None:
+    if believed is not None and not set(believed.names) & set(windows.units):
         missing = [name for name in believed.names if name not in windows.names]
         if missing:
             sys.stderr.write(f"note: the data lack {', '.join(missing)} of graph {believed.name}; marginalised out\n")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from causalrel import errors
+from causalrel import errors, shipped
+
+#: Where documents that ship are shown from.
+*_MODELS, _DATASETS = get_args(shipped.Folder)
+FOLDERS: tuple[shipped.Folder, ...] = (_DATASETS, *_MODELS)
 
 
 class Format(StrEnum):
