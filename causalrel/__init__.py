@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from causalrel.archives import load_network as load_network
+    from causalrel.archives import save_network as save_network
     from causalrel.attribution import attribute as attribute
     from causalrel.budgets import Budget as Budget
     from causalrel.budgets import budget as budget
@@ -60,11 +62,13 @@ _HOME = {
     "forecast": "scenarios",
     "load_dataset": "telemetry.datasets",
     "load_graph": "graphs.documents",
+    "load_network": "archives",
     "load_slos": "slos.documents",
     "plot": "reports.figures",
     "read": "telemetry.tables",
     "refute": "refutation",
     "report": "reports",
+    "save_network": "archives",
     "simulate": "simulation",
     "whatif": "scenarios",
     "window": "windows",

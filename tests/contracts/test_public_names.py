@@ -37,6 +37,7 @@ SIGNATURES = {
     "forecast": "(windows, network, *, horizon='7d', draws=1000, seed=0)",
     "load_dataset": "(name)",
     "load_graph": "(name)",
+    "load_network": "(path)",
     "load_slos": "(name)",
     "plot": "(x, *, ax=None)",
     "read": "(path, *, columns=None)",
@@ -45,6 +46,7 @@ SIGNATURES = {
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
         "title='', progress=None, seed=0)"
     ),
+    "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
