@@ -94,8 +94,9 @@ def regular_table(
     """
     source = _polars(frame)
     if time is None:
-        time, unit, every = "time", None, "1s"
+        time, every = "time", "1s"
         numbers = pl.int_range(pl.len(), dtype=pl.Int64) * 1_000_000
+        numbers = numbers if unit is None else numbers.over(unit)
         source = source.with_columns(numbers.cast(TIME).alias(time))
     elif not events:
         raise errors.bad_question(f"{_ASKED_BY} was given no events", "name the total and bad columns of each SLO")

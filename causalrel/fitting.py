@@ -219,6 +219,8 @@ def _mechanism(
     )
     if name in slos:
         return made, said
+    if windows.timeless:
+        groups = np.unique(columns["unit"], return_inverse=True)[1].astype(np.int64)
     spline = Spline(
         mechanism=made, x=x, fitted=fitted, values=columns[name], groups=groups, memory=max(1.0, length / 4)
     )

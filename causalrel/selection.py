@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FOLDS = 5
 #: Rows the choice is made on, at most, and blocks at least.
 _CHOSEN_ON = 1000
-_BLOCKS = 10
+_BLOCKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Spline:
     values : ndarray of float64, shape (n,)
         The variable.
     groups : ndarray of int64, shape (n,)
-        Time block of each row.
+        Time block of each row, or its unit where rows have no time.
     memory : float
         Rows that tell as much as one independent row.
 
@@ -60,8 +60,8 @@ def select(
 ) -> tuple[Mechanism, dict[str, float]]:
     """Return the mechanism that foretells held-out blocks best, the spline where none is clearly better.
 
-    Blocks are stretches of time, or configurations where rows have no time. Where they have, other forms are tried only
-    if what the spline leaves over agrees between neighbouring configurations of different blocks.
+    Blocks are stretches of time; where rows have no time, units, or configurations of one unit. Where they have, other
+    forms are tried only if what the spline leaves over agrees between neighbouring configurations of different blocks.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def select(
     ...     x=x,
     ...     fitted=fit_line(x, waves, np.arange(60)),
     ...     values=waves,
-    ...     groups=np.arange(60),
+    ...     groups=np.zeros(60, dtype=np.int64),
     ...     memory=1.0,
     ... )
     >>> select(line, {"load": load}, timeless=True, draws=4, seed=0)[0].form
@@ -136,7 +136,7 @@ def _sample(
     """Return the rows other forms are fitted to, and the block of each."""
     domain = make_domain(parents)
     block = spline.groups
-    if timeless and domain.axes:
+    if timeless and domain.axes and len(np.unique(block)) == 1:
         x = np.round(domain.columns(parents), 9)
         block = np.unique(x, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     block = np.unique(block, return_inverse=True)[1].reshape(-1).astype(np.int64)
