@@ -13,9 +13,9 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.fitting import rows_of
-from causalrel.identification import hidden_confounders
 from causalrel.inference import residuals, run
 from causalrel.networks import Mechanism, Network
+from causalrel.reliance import reliance
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
 from causalrel.windows import Windows
@@ -146,7 +146,7 @@ def whatif(
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *_do_checks(windows, network, past, values)]
+    checks = [*_checks(past, network), *reliance(windows, network, past.columns, values)]
     method = _METHOD.format(changed=" or as set")
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
@@ -336,47 +336,6 @@ def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -
     if not made.dtype.is_numeric() or made.null_count():
         raise errors.bad_question(f"whatif: '{level}' gives no number for '{name}'", "write one such as gpu_count * 2")
     return made.cast(pl.Float64).to_numpy()
-
-
-def _do_checks(windows: Windows, network: Network, past: _Past, values: Mapping[str, NDArray[Any]]) -> list[Check]:
-    unseen, rare = [], []
-    for name, value in values.items():
-        seen = windows.table[name].drop_nulls()
-        category = windows.variable(name).kind == "category"
-        asked = sorted(set(value.tolist()))
-        known = set(seen.cast(pl.String).to_list()) if category else set(seen.cast(pl.Float64).to_list())
-        for level in asked:
-            inside = level in known or (not category and len(known) > 12 and min(known) <= level <= max(known))
-            if not inside:
-                unseen.append(f"{name} = {display.level(level)}")
-            elif level in known and (len(known) <= 12):
-                share = float((past.columns[name] == level).mean())
-                if share < 0.02:
-                    rare.append(f"{name} = {display.level(level)} in {display.percent(share)} of the windows")
-    hidden = sorted(
-        {h for name in values for slo in past.slos for h in hidden_confounders(network.graph, name, slo.name)}
-    )
-    return [
-        Check(
-            name="seen",
-            passed=not unseen,
-            says=f"{' and '.join(unseen)} was never seen, so nothing is known of it"
-            if unseen
-            else "every value was seen",
-        ),
-        Check(
-            name="seen often",
-            passed=not rare,
-            says="; ".join(rare) if rare else "every value was seen in at least 2% of the windows",
-        ),
-        Check(
-            name="hidden causes",
-            passed=not hidden,
-            says=f"the graph names {', '.join(hidden)} as unmeasured between what is set and an SLO"
-            if hidden
-            else "the graph names no unmeasured cause between what is set and an SLO",
-        ),
-    ]
 
 
 def _checks(past: _Past, network: Network) -> tuple[Check, ...]:

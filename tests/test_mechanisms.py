@@ -8,7 +8,8 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from worlds import serving_graph, serving_world
+from worlds import EDGES, serving_graph, serving_world
+from worlds import ROLES as SERVING
 
 import causalrel as cr
 from causalrel.bridges.sklearn import fit_forest
@@ -182,6 +183,16 @@ def waving_world() -> tuple[cr.Windows, cr.Graph]:
     return replace(windows, table=windows.table.with_columns(waves)), serving_graph()
 
 
+def beyond_world() -> tuple[cr.Windows, cr.Graph]:
+    """The serving world with twenty batch sizes that act on the queue alone, in waves."""
+    windows, _ = serving_world()
+    size = (pl.int_range(pl.len()) // 7 * 11 % 20 + 1).alias("batch_size")
+    waves = (0.2 + (0.9 * pl.col("batch_size")).sin().abs() + 0.01 * pl.col("load")).alias("queue_s")
+    table = windows.table.with_columns(size).with_columns(waves)
+    edges = [(c, e) for c, e in EDGES if (c, e) != ("batch_size", "ttft")]
+    return replace(windows, table=table), cr.Graph.from_edges(edges, roles=SERVING, name="world")  # type: ignore[arg-type]
+
+
 def test_a_queue_that_waves_leaves_the_spline_and_everything_still_closes() -> None:
     windows, graph = waving_world()
     network = cr.fit(windows, graph)
@@ -194,3 +205,26 @@ def test_a_queue_that_waves_leaves_the_spline_and_everything_still_closes() -> N
     asked = cr.whatif(windows, network, do={"batch_size": 8}, horizon="2d")
     assert asked.verdict != "refused"
     assert np.isfinite(asked.draws).all()
+
+
+def test_a_level_between_those_seen_is_bounded_and_says_so() -> None:
+    windows, _ = serving_world()
+    network = cr.fit(windows, serving_graph())
+    answer = cr.whatif(windows, network, do={"batch_size": 6}, horizon="1d")
+    assert answer.verdict == "bounded"
+    assert any("batch_size = 6 lies between levels seen and is interpolated" in c.says for c in answer.checks)
+    assert cr.whatif(windows, network, do={"batch_size": 9}, horizon="1d").verdict == "refused"
+
+
+def test_a_level_beyond_those_seen_is_answered_where_a_surface_was_tried() -> None:
+    windows, graph = beyond_world()
+    network = cr.fit(windows, graph)
+    assert network.mechanism("queue_s").surface is not None
+    inside, outside = (
+        cr.whatif(windows, network, do={"batch_size": level}, horizon="1d").select(slo="ttft", quantity="burn")
+        for level in (9, 22)
+    )
+    assert outside.verdict == "bounded"
+    assert any("batch_size = 22 lies beyond what was seen, so the band of queue_s" in c.says for c in outside.checks)
+    spread = [answer.select(scenario="changed").draws.std() for answer in (inside, outside)]
+    assert spread[1] > spread[0]

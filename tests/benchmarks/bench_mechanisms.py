@@ -234,6 +234,71 @@ def forest_chance(train: pl.DataFrame, test: pl.DataFrame) -> Any:
     return forest.predict_proba(asked)[:, 1]
 
 
+NODES = {
+    "load": "workload",
+    "prompt": "workload",
+    "batch_size": "config",
+    "gpus": "hardware",
+    "clock": "hardware",
+    "running": "engine",
+    "cache": "engine",
+    "queue": "engine",
+    "prefill": "engine",
+    "ttft": "outcome",
+    "tpot": "outcome",
+    "up": "outcome",
+}
+
+
+def fleet(units: int, windows: int, seed: int) -> tuple[cr.Windows, cr.Graph]:
+    """Half-hour windows of twelve nodes, every engine variable from all before it and every SLO from all engine."""
+    rng = np.random.default_rng(seed)
+    n = units * windows
+    clock = np.tile(np.arange(windows), units)
+    made: dict[str, Any] = {
+        "load": np.exp(0.5 * np.sin(2 * np.pi * clock / 48) + 0.2 * rng.normal(size=n)),
+        "prompt": np.exp(6 + 0.3 * rng.normal(size=n)),
+        "batch_size": rng.choice([4, 8, 16], size=n),
+        "gpus": rng.choice([1, 2], size=n),
+        "clock": 1980 + 5 * rng.normal(size=n),
+    }
+    engine = [name for name, role in NODES.items() if role == "engine"]
+    for name in engine:
+        push = made["load"] / made["gpus"] + 0.1 * np.log(made["prompt"]) + 0.02 * made["batch_size"]
+        made[name] = np.exp(0.3 * push + 0.2 * rng.normal(size=n))
+    outcomes = [name for name, role in NODES.items() if role == "outcome"]
+    start = np.datetime64("2026-02-09T00:00", "us")
+    frame = pl.DataFrame(made).with_columns(
+        time=pl.Series(start + clock * np.timedelta64(30 * 60 * 1_000_000, "us")),
+        unit=pl.Series([f"u{i:03d}" for i in range(units) for _ in range(windows)]),
+        n=pl.lit(200),
+        **{name: pl.Series(rng.binomial(200, 1 / (1 + np.exp(4 - made["queue"])))) for name in outcomes},
+    )
+    roles = {name: role for name, role in NODES.items() if role != "outcome"}
+    told = cr.Windows.from_frame(
+        frame, time="time", unit="unit", roles=roles, events={name: ("n", name) for name in outcomes}
+    )
+    first = [name for name in roles if name not in engine]
+    edges = [(cause, effect) for cause in first for effect in engine]
+    edges += [(cause, effect) for cause in engine for effect in outcomes]
+    return told, cr.Graph.from_edges(edges, roles=NODES)
+
+
+def speed(part: str) -> Iterator[tuple[str, str]]:
+    """CPU seconds beyond imports; the part is the seed."""
+    windows, graph = fleet(4, 14 * 48, len(part))
+    network = cr.fit(windows, graph)
+    began = time.process_time()
+    cr.whatif(windows, network, do={"batch_size": 8}, horizon="7d", draws=2000)
+    spent = time.process_time() - began
+    heavy = sorted({"dowhy", "pgmpy", "pymc", "sklearn"} & set(sys.modules))
+    yield "what-if of 2,000 draws over 7 days, 12 nodes", f"{spent:.2f} CPU-s, loaded {', '.join(heavy) or 'none'}"
+    windows, graph = fleet(50, 2000, len(part))
+    began = time.process_time()
+    cr.fit(windows, graph)
+    yield "fit on 100,000 windows, 12 nodes", f"{time.process_time() - began:.1f} CPU-s"
+
+
 def main() -> None:
     part = sys.argv[1]
     wanted = sys.argv[2:] or ["splitwise", "jetson", "energy", "pilot"]
