@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -71,8 +71,7 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     True
     """
     past = _past(windows, network, parse_duration(horizon, "horizon"))
-    ahead = _futures(past, network, {}, draws, seed)
-    terms, made = _terms(past, {"as is": ahead})
+    terms, made = _terms(past, _futures(past, network, {"as is": {}}, draws, seed))
     checks = _checks(past, network)
     return Estimate(
         question=f"How much of each budget is spent {display.length(past.horizon)} from now, as things are?",
@@ -152,9 +151,7 @@ def whatif(
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    as_is = _futures(past, network, {}, draws, seed)
-    changed = _futures(past, network, values, draws, seed)
-    terms, made = _terms(past, {"as is": as_is, "changed": changed})
+    terms, made = _terms(past, _futures(past, network, {"as is": {}, "changed": values}, draws, seed))
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     return Estimate(
         question=question,
@@ -250,11 +247,22 @@ def _used(windows: Windows, slo: SLO, since: datetime) -> tuple[float, float]:
 
 
 def _futures(
-    past: _Past, network: Network, do: Mapping[str, NDArray[Any]], draws: int, seed: int
+    past: _Past, network: Network, scenarios: Mapping[str, Mapping[str, NDArray[Any]]], draws: int, seed: int
+) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
+    """Draw the same futures for each scenario."""
+    settings = [{}, *({**past.current, **do} for do in scenarios.values())]
+    weighted = _bad_by_day(past, network, settings)
+    return {
+        scenario: _drawn(past, network, {name: bad[[0, i]] for name, bad in weighted.items()}, draws, seed)
+        for i, scenario in enumerate(scenarios, 1)
+    }
+
+
+def _drawn(
+    past: _Past, network: Network, weighted: Mapping[str, NDArray[np.float64]], draws: int, seed: int
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Draw futures: for each SLO the bad and total events of each future day, shape (draws, days)."""
     rng = np.random.default_rng([seed, 4])
-    weighted = _bad_by_day(past, network, do)
     length = int(np.ceil(past.horizon / timedelta(days=1)))
     chosen = rng.integers(past.days, size=(draws, length))
     which = rng.integers(network.n_draws, size=draws)
@@ -264,7 +272,7 @@ def _futures(
     for slo in past.slos:
         name = slo.name
         total = np.bincount(past.day, weights=past.columns[f"{name}.total"], minlength=past.days)
-        changed, fitted = weighted[name]
+        fitted, changed = weighted[name]
         seen = np.bincount(past.day, weights=past.columns[f"{name}.bad"], minlength=past.days)
         miss = (seen + 1.0)[:, None] / (fitted + 1.0)
         expected = np.minimum(changed * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
@@ -277,16 +285,17 @@ def _futures(
     return made
 
 
-def _bad_by_day(past: _Past, network: Network, do: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Add up expected bad events by past day and draw, as set and as it was; rows in chunks to bound memory."""
-    set_to = {**past.current, **do}
-    made = {slo.name: np.zeros((2, past.days, network.n_draws)) for slo in past.slos}
+def _bad_by_day(
+    past: _Past, network: Network, settings: Sequence[Mapping[str, NDArray[Any]]]
+) -> dict[str, NDArray[np.float64]]:
+    """Add up expected bad events by setting, past day and draw; rows in chunks to bound memory."""
+    made = {slo.name: np.zeros((len(settings), past.days, network.n_draws)) for slo in past.slos}
     for start in range(0, len(past.day), _CHUNK):
         rows = slice(start, start + _CHUNK)
         columns = {name: column[rows] for name, column in past.columns.items()}
         left = residuals(past.mechanisms, columns)
-        for i, values in enumerate(({name: value[rows] for name, value in set_to.items()}, {})):
-            shares = run(past.mechanisms, columns, left, values)
+        for i, values in enumerate(settings):
+            shares = run(past.mechanisms, columns, left, {name: value[rows] for name, value in values.items()})
             for slo in past.slos:
                 np.add.at(made[slo.name][i], past.day[rows], columns[f"{slo.name}.total"][:, None] * shares[slo.name])
     return made
