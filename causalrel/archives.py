@@ -49,7 +49,13 @@ def save_network(network: Network, path: str | Path) -> Path:
 
     Examples
     --------
-    See :func:`load_network`.
+    >>> import tempfile
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(path.name for path in save_network(network, f"{folder}/network.json").parent.iterdir())
+    ['network.json', 'network.npz']
     """
     document = Path(path)
     arrays: dict[str, NDArray[Any]] = {}

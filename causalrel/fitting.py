@@ -40,6 +40,11 @@ def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[A
     kept : polars.DataFrame
         The rows kept.
 
+    Raises
+    ------
+    CausalrelError
+        When the windows lack one.
+
     Examples
     --------
     >>> from datetime import UTC, datetime
