@@ -1,319 +1,236 @@
-"""Archives: networks of tables kept as JSON with a fingerprint, and made of tables that are known."""
+"""Archives: a fitted network as reviewable JSON beside one file of arrays, read back without running anything."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-import msgspec
 import numpy as np
 
 from causalrel import errors
-from causalrel.documents import save_text
-from causalrel.estimates import Check, Origin
-from causalrel.graphs import Graph
-from causalrel.graphs.documents import graph_of
-from causalrel.networks import Mechanism, Network
-from causalrel.provenance import fingerprint, package_version
-from causalrel.slos import SLO
-from causalrel.tables import States, Table, check_cells
-from causalrel.telemetry.documents import said, whole
+from causalrel.networks import Network
+from causalrel.tabular import check_tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SCHEMA = "causalrel/network"
-VERSION = 1
-
-_NEAR = 1e-6
-
-
-class _States(msgspec.Struct, forbid_unknown_fields=True):
-    labels: tuple[str, ...]
-    cuts: tuple[float, ...] = ()
-    values: tuple[float, ...] = ()
-    low: float | None = None
-    high: float | None = None
+#: Version of the document; raised with every change that an older reader would misread.
+SCHEMA = 1
+_MOST_TEXT = 64 * 2**20
+_MOST_NUMBERS = 2**28
+_SECONDS = "seconds"
 
 
-class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    states: _States
-    parents: list[tuple[str, int]]
-    mean: list[float]
-    weight: list[float | None]
-    first_mean: list[float]
-    first_weight: list[float | None]
-    explained: float = 0.0
-
-
-class _Origin(msgspec.Struct, forbid_unknown_fields=True):
-    version: str
-    seed: int
-    data: str
-    span: tuple[datetime, datetime]
-    slos: str
-    graph: str
-
-
-class _Network(msgspec.Struct, forbid_unknown_fields=True):
-    graph: dict[str, Any]
-    tables: dict[str, _Table]
-    slos: list[dict[str, Any]]
-    width_s: int
-    checks: list[tuple[str, bool, str]]
-    origin: _Origin
-
-
-def save_network(network: Network, path: str | Path) -> None:
-    """Write a network of tables to a JSON file, whole or not at all.
+def save_network(network: Network, path: str | Path) -> Path:
+    """Write a network as ``path`` (JSON) and ``path`` with the ending ``.npz`` (arrays, no pickle).
 
     Parameters
     ----------
     network : Network
-        A network of tables, which :func:`load_network` gives back equal to the last bit.
+        The network.
     path : str or pathlib.Path
-        Where.
+        Where the JSON goes, such as ``network.json``.
+
+    Returns
+    -------
+    pathlib.Path
+        The JSON.
 
     Raises
     ------
     CausalrelError
-        When a mechanism is no table, or the file cannot be written.
+        When the system refuses to write.
 
     Examples
     --------
     >>> import tempfile
-    >>> from causalrel.tables import known_table
-    >>> coin = known_table(States(labels=("heads", "tails")), (), np.array([0.25, 0.75]))
-    >>> network = table_network(Graph.from_edges([], roles={"coin": "engine"}), {"coin": coin})
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save_network(network, f"{folder}/coin.json")
-    ...     load_network(f"{folder}/coin.json").mechanism("coin").table.mean.tolist()
-    [0.25, 0.75]
+    ...     sorted(path.name for path in save_network(network, f"{folder}/network.json").parent.iterdir())
+    ['network.json', 'network.npz']
     """
-    facts = _facts(network)
-    text = {"schema": SCHEMA, "version": VERSION, "fingerprint": fingerprint(facts), "network": facts}
-    save_text(json.dumps(text, allow_nan=False, ensure_ascii=False) + "\n", path)
+    document = Path(path)
+    arrays: dict[str, NDArray[Any]] = {}
+    facts = _facts(network, arrays)
+    try:
+        with tempfile.TemporaryDirectory(dir=document.parent) as folder:
+            held, told = Path(folder) / "arrays.npz", Path(folder) / "document"
+            np.savez_compressed(held, allow_pickle=False, **arrays)
+            text = {"schema": SCHEMA, "arrays": _digest(held.read_bytes()), "shapes": _shapes(arrays), "network": facts}
+            text["fingerprint"] = _digest(_canonical(text))
+            told.write_text(json.dumps(text, indent=1), encoding="utf-8")
+            held.replace(document.with_suffix(".npz"))
+            told.replace(document)
+    except OSError as fault:
+        raise errors.refused_by_system(fault) from None
+    return document
 
 
 def load_network(path: str | Path) -> Network:
-    """Read a network of tables from the JSON that :func:`save_network` wrote.
+    """Read a network that :func:`save_network` wrote.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The file.
+        The JSON; the arrays lie beside it.
 
     Returns
     -------
     Network
-        The network.
+        The same network.
 
     Raises
     ------
     CausalrelError
-        When the file is no such JSON, of a newer version, changed since it was written, or holds chances that are none.
+        When a file is absent, too large, of a newer version, changed since it was written, or holds what is no number.
 
     Examples
     --------
-    >>> load_network("no-such-network.json")
-    Traceback (most recent call last):
-    ...
-    causalrel.errors.CausalrelError: cannot read 'no-such-network.json': no such file or directory; check the path
+    >>> import tempfile
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load_network(save_network(network, f"{folder}/network.json"))
+    >>> repr(again) == repr(network)
+    True
     """
-    file = Path(path)
-    if not file.is_file():
-        raise errors.file_not_found(file)
-    outer = whole(file, msgspec.json.Decoder(dict[str, Any]), "a network in JSON")
-    if outer.get("schema") != SCHEMA:
-        raise errors.unreadable(file, f"its schema is not '{SCHEMA}'", "save it with save_network")
-    if outer.get("version") != VERSION:
-        raise errors.unreadable(
-            file,
-            f"its version is {str(outer.get('version'))[:20]} and this causalrel reads version {VERSION}",
-            "read it with the causalrel that saved it, or a newer one",
-        )
-    facts = outer.get("network")
-    if outer.get("fingerprint") != fingerprint(facts):
-        raise errors.unreadable(file, "it is not as it was saved (its fingerprint differs)", "save it again")
+    document = Path(path)
+    text = _read_text(document)
+    arrays = _read_arrays(document.with_suffix(".npz"), document, text)
     try:
-        spec = msgspec.convert(facts, _Network)
-        return _network(spec, file.name)
-    except (msgspec.ValidationError, TypeError, OverflowError) as fault:
-        raise errors.unreadable(file, f"it is not a network ({said(fault)})", "save it again") from None
+        made: Network = _made(text["network"], Network, arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        raise errors.unreadable(document, f"it is no network ({fault})", "save the network again") from None
+    tables = {mechanism.variable.name: mechanism.table for mechanism in made.mechanisms if mechanism.table is not None}
+    if tables:
+        check_tables(made.graph, tables, document.name)
+    return made
 
 
-def table_network(graph: Graph, tables: Mapping[str, Table]) -> Network:
-    """Make a network of tables that are known, not fitted.
-
-    Parameters
-    ----------
-    graph : Graph
-        The graph; the parents of each table are the causes in it.
-    tables : mapping of str to Table
-        One a variable.
-
-    Returns
-    -------
-    Network
-        The network, of no windows.
-
-    Raises
-    ------
-    CausalrelError
-        When tables and graph do not fit each other, or chances are none.
-
-    Examples
-    --------
-    >>> from causalrel.tables import known_table
-    >>> coin = known_table(States(labels=("heads", "tails")), (), np.array([0.5, 0.5]))
-    >>> table_network(Graph.from_edges([], roles={"coin": "engine"}), {"coin": coin})
-    Network on graph: coin (table); 0 draws
-    """
-    check_tables(graph, tables, graph.name)
-    never = datetime(1970, 1, 1, tzinfo=UTC)
-    return Network(
-        graph=graph,
-        mechanisms=tuple(
-            Mechanism(variable=graph.variable(name), form="table", table=tables[name]) for name in graph.order()
-        ),
-        slos=(),
-        width=timedelta(0),
-        checks=(),
-        origin=Origin(
-            version=package_version(), seed=0, data="", span=(never, never), slos="", graph=graph.fingerprint()
-        ),
-    )
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def check_tables(graph: Graph, tables: Mapping[str, Table], path: str) -> None:
-    """Refuse tables that do not fit a graph, or whose rows are no chances; all faults are told at once."""
-    faults = [f"'{name}' has no table" for name in graph.names if name not in tables]
-    faults += [f"table '{name}' is of no variable of the graph" for name in tables if name not in graph.names]
-    if faults:
-        raise errors.bad_spec(path, faults)
-    for name, table in tables.items():
-        edges = {(edge.cause, edge.lag) for edge in graph.edges if edge.effect == name}
-        if set(table.parents) != edges or len(table.parents) != len(edges):
-            faults.append(f"the parents of table '{name}' are not its causes in the graph")
-            continue
-        own = len(table.states.labels)
-        if own == 0 or len(set(table.states.labels)) < own:
-            faults.append(f"the states of '{name}' are none, or one is there twice")
-        now = [parent for parent in table.parents if parent[1] == 0]
-        for what, parents, mean, weight in (
-            ("table", table.parents, table.mean, table.weight),
-            ("first table", now, table.first_mean, table.first_weight),
-        ):
-            shape = (*(len(tables[parent].states.labels) for parent, _ in parents), own)
-            faults += _chance_faults(f"the {what} of '{name}'", mean, weight, shape)
-    if faults:
-        raise errors.bad_spec(path, faults)
+def _canonical(text: Mapping[str, Any]) -> bytes:
+    kept = {key: value for key, value in text.items() if key != "fingerprint"}
+    return json.dumps(kept, sort_keys=True, ensure_ascii=True).encode()
 
 
-def _chance_faults(
-    what: str, mean: NDArray[np.float64], weight: NDArray[np.float64], shape: tuple[int, ...]
-) -> list[str]:
-    if mean.shape != shape or weight.shape != shape[:-1]:
-        return [f"{what} is not of the shape {shape} that its states ask for"]
-    if not np.isfinite(mean).all() or (mean < 0).any():
-        return [f"{what} holds a number that is no chance"]
-    off = np.abs(mean.sum(axis=-1) - 1.0).max(initial=0.0)
-    if off > _NEAR:
-        return [f"a row of {what} does not add up to 1 (it is off by {off:.3g})"]
-    return [] if (weight > 0).all() else [f"{what} has a row of no weight"]
+def _shapes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, list[int]]:
+    return {name: list(array.shape) for name, array in arrays.items()}
 
 
-def _facts(network: Network) -> dict[str, Any]:
-    others = [m.variable.name for m in network.mechanisms if m.table is None]
-    if others:
-        raise errors.refused(
-            "saving a network", f"{', '.join(others[:8])} follow no table, and only tables are kept as JSON"
+def _read_text(document: Path) -> dict[str, Any]:
+    if not document.is_file():
+        raise errors.file_not_found(document)
+    if document.stat().st_size > _MOST_TEXT:
+        raise errors.over_limit(f"'{document}' is larger than {_MOST_TEXT:,} bytes", "save a smaller network")
+    try:
+        text = json.loads(document.read_bytes())
+    except (ValueError, RecursionError):
+        raise errors.unreadable(document, "it is no JSON", "name the JSON of a saved network") from None
+    if not isinstance(text, dict) or not isinstance(text.get("schema"), int):
+        raise errors.unreadable(document, "it is no saved network", "name the JSON of a saved network")
+    if text["schema"] > SCHEMA:
+        what = f"it was saved with schema {text['schema']}, and this version reads up to {SCHEMA}"
+        raise errors.unreadable(document, what, "update causalrel, or fit the network again")
+    if text.get("fingerprint") != _digest(_canonical(text)):
+        raise errors.unreadable(document, "it was changed since it was saved", "fit and save the network again")
+    return text
+
+
+def _read_arrays(held: Path, document: Path, text: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    if not held.is_file():
+        raise errors.unreadable(document, f"its arrays '{held.name}' are missing", "copy both files")
+    if _digest(held.read_bytes()) != text["arrays"]:
+        raise errors.unreadable(
+            held, "it is not the file that was saved with the JSON", "copy both files of one network"
         )
-    tables = {m.variable.name: (m.table, m.explained) for m in network.mechanisms if m.table is not None}
-    return {
-        "graph": network.graph.facts(),
-        "tables": {name: _table_facts(table, explained) for name, (table, explained) in tables.items()},
-        "slos": [slo.facts() for slo in network.slos],
-        "width_s": int(network.width.total_seconds()),
-        "checks": [[check.name, check.passed, check.says] for check in network.checks],
-        "origin": network.origin.facts(),
+    if sum(int(np.prod(shape, dtype=object)) for shape in text["shapes"].values()) > _MOST_NUMBERS:
+        raise errors.over_limit(f"the arrays of '{document}' hold over {_MOST_NUMBERS:,} numbers", "fit fewer draws")
+    try:
+        with np.load(held, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in text["shapes"]}
+    except (ValueError, KeyError, OSError, EOFError):
+        raise errors.unreadable(held, "it holds no plain arrays", "fit and save the network again") from None
+    for name, array in arrays.items():
+        if list(array.shape) != text["shapes"][name]:
+            raise errors.unreadable(held, f"'{name}' has another shape than the JSON says", "save the network again")
+        if array.dtype.kind not in "bif" or np.isnan(array).any():
+            raise errors.unreadable(held, f"'{name}' holds values that are no numbers", "fit the network again")
+    return arrays
+
+
+def _facts(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return JSON-ready facts of nested dataclasses; arrays go aside and leave their name."""
+    if isinstance(value, np.ndarray):
+        name = f"a{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
+    if is_dataclass(value):
+        made = {field.name: _facts(getattr(value, field.name), arrays) for field in fields(value)}
+        return {"is": type(value).__name__, **made}
+    if isinstance(value, tuple):
+        return [_facts(item, arrays) for item in value]
+    if isinstance(value, timedelta):
+        return {_SECONDS: value.total_seconds()}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _made(facts: Any, kind: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """Return a value of a declared type from its facts; nothing else can be made."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType or str(origin) == "typing.Union":
+        return _of_union(facts, inner, arrays)
+    if is_dataclass(kind):
+        return _of_dataclass(facts, kind, arrays)
+    if origin is tuple:
+        kinds = [inner[0]] * len(facts) if inner[1:] == (Ellipsis,) else inner
+        return tuple(_made(item, each, arrays) for item, each in zip(facts, kinds, strict=True))
+    if origin is Literal:
+        if facts not in inner:
+            raise ValueError(f"'{facts}' is none of {', '.join(map(str, inner))}")
+        return facts
+    plain: dict[Any, Callable[[Any], Any]] = {
+        timedelta: lambda told: timedelta(seconds=told[_SECONDS]),
+        datetime: datetime.fromisoformat,
+        float: float,
     }
+    if kind in plain:
+        return plain[kind](facts)
+    if kind in (str, int, bool, type(None)):
+        if type(facts) is not kind:
+            raise ValueError(f"'{facts}' is no {kind.__name__}")
+        return facts
+    return arrays[facts["array"]]
 
 
-def _table_facts(table: Table, explained: float) -> dict[str, Any]:
-    states = table.states
-    return {
-        "states": {
-            "labels": list(states.labels),
-            "cuts": list(states.cuts),
-            "values": list(states.values),
-            "low": states.low,
-            "high": states.high,
-        },
-        "parents": [list(parent) for parent in table.parents],
-        "mean": table.mean.ravel().tolist(),
-        "weight": [None if np.isinf(one) else one for one in table.weight.ravel().tolist()],
-        "first_mean": table.first_mean.ravel().tolist(),
-        "first_weight": [None if np.isinf(one) else one for one in table.first_weight.ravel().tolist()],
-        "explained": explained,
-    }
+def _of_union(facts: Any, kinds: tuple[Any, ...], arrays: Mapping[str, NDArray[Any]]) -> Any:
+    if facts is None:
+        return None
+    told = [kind for kind in kinds if kind is not type(None)]
+    if isinstance(facts, dict) and "is" in facts:
+        told = [kind for kind in told if getattr(kind, "__name__", "") == facts["is"]]
+    return _made(facts, told[0], arrays)
 
 
-def _network(spec: _Network, path: str) -> Network:
-    graph = graph_of(spec.graph, path)
-    cards = {name: len(table.states.labels) for name, table in spec.tables.items()}
-    for name, table in spec.tables.items():
-        unknown = [parent for parent, _ in table.parents if parent not in cards]
-        if unknown:
-            raise errors.bad_spec(path, [f"a parent of table '{name}', '{unknown[0]}', has no table"])
-        check_cells(name, (*(cards[parent] for parent, _ in table.parents), cards[name]))
-    tables = {name: _table(name, table, cards, path) for name, table in spec.tables.items()}
-    check_tables(graph, tables, path)
-    return Network(
-        graph=graph,
-        mechanisms=tuple(
-            Mechanism(
-                variable=graph.variable(name),
-                form="table",
-                table=tables[name],
-                explained=spec.tables[name].explained,
-            )
-            for name in graph.order()
-        ),
-        slos=tuple(_slo(facts) for facts in spec.slos),
-        width=timedelta(seconds=spec.width_s),
-        checks=tuple(Check(name=name, passed=passed, says=says) for name, passed, says in spec.checks),
-        origin=Origin(**msgspec.structs.asdict(spec.origin)),
-    )
+def _of_dataclass(facts: Any, kind: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    from numpy.typing import NDArray
 
-
-def _table(name: str, spec: _Table, cards: Mapping[str, int], path: str) -> Table:
-    parents = tuple((parent, lag) for parent, lag in spec.parents)
-    later = tuple(cards[parent] for parent, _ in parents)
-    first = tuple(cards[parent] for parent, lag in parents if lag == 0)
-    parts = ((spec.mean, spec.weight, later), (spec.first_mean, spec.first_weight, first))
-    made = []
-    for mean, weight, rows in parts:
-        cells = int(np.prod(rows, dtype=np.int64))
-        if len(mean) != cells * cards[name] or len(weight) != cells:
-            raise errors.bad_spec(path, [f"table '{name}' is not of the shape that its states ask for"])
-        worth = [np.inf if one is None else one for one in weight]
-        made += [np.array(mean).reshape(*rows, cards[name]), np.array(worth).reshape(rows)]
-    return Table(
-        states=States(**msgspec.structs.asdict(spec.states)),
-        parents=parents,
-        mean=made[0],
-        weight=made[1],
-        first_mean=made[2],
-        first_weight=made[3],
-    )
-
-
-def _slo(facts: Mapping[str, Any]) -> SLO:
-    named = {key: value for key, value in facts.items() if key not in ("period_s", "slice_s")}
-    return SLO(
-        **named, period=timedelta(seconds=facts["period_s"]), slice_width=timedelta(seconds=facts.get("slice_s", 0))
-    )
+    names = [field.name for field in fields(kind)]
+    if set(facts) != {"is", *names}:
+        raise ValueError(f"a {kind.__name__} holds {', '.join(names)}")
+    hints = get_type_hints(kind, localns={"NDArray": NDArray})
+    return kind(**{name: _made(facts[name], hints[name], arrays) for name in names})

@@ -242,7 +242,7 @@ def _worth(
     rests = residuals(mechanisms, now), residuals(mechanisms, before)
     for mechanism in mechanisms:
         name = mechanism.variable.name
-        if mechanism.form == "regression":
+        if mechanism.additive:
             own[name] = rests[0][name][left], rests[1][name][right]
         elif mechanism.form == "observed":
             own[name] = now[name][left], before[name][right]

@@ -55,7 +55,7 @@ def counted_slos(events: Mapping[str, tuple[str, str]], targets: Mapping[str, fl
 def regular_table(
     frame: object,
     *,
-    time: str,
+    time: str | None,
     unit: str | None,
     roles: Mapping[str, Role],
     events: Mapping[str, tuple[str, str]],
@@ -93,6 +93,13 @@ def regular_table(
     datetime.timedelta(seconds=300)
     """
     source = _polars(frame)
+    if time is None:
+        time, every = "time", "1s"
+        numbers = pl.int_range(pl.len(), dtype=pl.Int64) * 1_000_000
+        numbers = numbers if unit is None else numbers.over(unit)
+        source = source.with_columns(numbers.cast(TIME).alias(time))
+    elif not events:
+        raise errors.bad_question(f"{_ASKED_BY} was given no events", "name the total and bad columns of each SLO")
     _check_names(source, time, unit, roles, events)
     notes: list[str] = []
     kind = source.schema[time]
@@ -144,8 +151,6 @@ def _check_names(
         raise errors.bad_question(
             f"column '{clash[0]}' cannot be a variable: it is the time, the unit or an event count", "rename or drop it"
         )
-    if not events:
-        raise errors.bad_question(f"{_ASKED_BY} was given no events", "name the total and bad columns of each SLO")
 
 
 def _count(frame: pl.DataFrame, column: str, name: str) -> pl.Expr:

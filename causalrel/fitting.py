@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from causalrel import errors
+from causalrel import display, errors
 from causalrel.estimates import Check
 from causalrel.expectations import fit_tables
 from causalrel.graphs import Graph
 from causalrel.networks import Form, Mechanism, Network, Term, make_term
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
+from causalrel.selection import Spline, select
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -39,6 +41,11 @@ def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[A
     kept : polars.DataFrame
         The rows kept.
 
+    Raises
+    ------
+    CausalrelError
+        When the windows lack one.
+
     Examples
     --------
     >>> from datetime import UTC, datetime
@@ -54,6 +61,12 @@ def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[A
     >>> rows_of(made, ["x", "slo"])[0]["x"].tolist()
     [1.0, 3.0]
     """
+    missing = [name for name in names if name not in windows.names]
+    if missing:
+        raise errors.bad_question(
+            f"the network has {', '.join(missing)}, which the windows lack",
+            "ask of windows it was fitted to, or fit again",
+        )
     slos = {slo.name for slo in windows.slos}
     wanted = [part for name in names for part in ((f"{name}.bad", f"{name}.total") if name in slos else (name,))]
     frame = windows.table.select("time", "unit", *wanted).drop_nulls()
@@ -82,7 +95,9 @@ def fit(
     """Fit one mechanism per variable of a graph.
 
     Workload, config and hardware are taken as observed; engine variables and numeric outcomes get a regression, SLOs an
-    event rate, both on linear splines of their parents. Draws allow for dependence between neighbouring windows.
+    event rate, both on linear splines of their parents. Draws allow for dependence between neighbouring windows. A
+    regression gives way to a linear or quadratic one, a Gaussian process or a forest where that foretells blocks held
+    out clearly better (:mod:`causalrel.selection`).
 
     With ``states``, or where the graph has lags, every variable gets a table of the chances of its states instead: a
     discrete network, static or dynamic, for :func:`causalrel.query`, :func:`causalrel.infer` and their like.
@@ -132,8 +147,9 @@ def fit(
     rng = np.random.default_rng([seed, 1])
     checks: list[Check] = []
     mechanisms = []
-    for name in graph.order():
-        made, said = _mechanism(windows, graph, name, draws, rng)
+    for place, name in enumerate(graph.order()):
+        own = int(np.random.SeedSequence([seed, 2, place]).generate_state(1)[0])
+        made, said = _mechanism(windows, graph, name, draws, rng, own)
         mechanisms.append(made)
         checks += [*said, *([] if (bounds := windows.bounds(name)) is None else [bounds])]
     return Network(
@@ -178,10 +194,12 @@ def check_nodes(windows: Windows, graph: Graph, asked_by: str) -> None:
 
 
 def _mechanism(
-    windows: Windows, graph: Graph, name: str, draws: int, rng: np.random.Generator
+    windows: Windows, graph: Graph, name: str, draws: int, rng: np.random.Generator, seed: int
 ) -> tuple[Mechanism, list[Check]]:
     variable = graph.variable(name)
     slos = {slo.name for slo in windows.slos}
+    if variable.kind == "events" and name not in slos:
+        variable = replace(variable, kind=windows.variable(name).kind)
     derived = variable.role in ("engine", "outcome") and (name in slos or variable.kind in ("number", "count"))
     if not derived:
         return Mechanism(variable=variable, form="observed"), []
@@ -210,17 +228,33 @@ def _mechanism(
             says=f"residuals of {name} are grouped into {count} time blocks of {length} windows",
         )
     )
-    made = Mechanism(
-        variable=variable,
-        form="event-rate" if name in slos else "regression",
+    made = replace(
+        shape,
         terms=terms,
         draws=fitted.draw(draws, rng),
-        log=shape.log,
-        offset=shape.offset,
         dispersion=fitted.dispersion,
         explained=fitted.explained,
     )
-    return made, said
+    if name in slos:
+        return made, said
+    if windows.timeless:
+        groups = np.unique(columns["unit"], return_inverse=True)[1].astype(np.int64)
+    spline = Spline(
+        mechanism=made, x=x, fitted=fitted, values=columns[name], groups=groups, memory=max(1.0, length / 4)
+    )
+    causes = {parent: columns[parent] for parent in graph.parents(name)}
+    made, scores = select(spline, causes, timeless=windows.timeless, draws=draws, seed=seed)
+    return made, [*said, *_told(name, made, scores)]
+
+
+def _told(name: str, made: Mechanism, scores: Mapping[str, float]) -> list[Check]:
+    """Say which form was chosen, and by which scores."""
+    if not scores:
+        return []
+    ranks = ", ".join(f"{form} {display.number(score)}" for form, score in scores.items())
+    chosen = "spline" if made.form == "regression" else made.form
+    says = f"{name} takes the form {chosen}; scores on held-out blocks, the smaller the better: {ranks}"
+    return [Check(name=f"{name}: form", passed=True, says=says)]
 
 
 def _shape(variable: Variable, columns: dict[str, NDArray[Any]], is_slo: bool) -> Mechanism:

@@ -14,13 +14,14 @@ from causalrel import display, errors
 from causalrel.estimates import Check, Origin
 from causalrel.graphs import Graph
 from causalrel.slos import SLO
+from causalrel.surfaces import Surface
 from causalrel.tables import Table
 from causalrel.variables import Variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Form = Literal["observed", "regression", "event-rate", "table"]
+Form = Literal["observed", "regression", "event-rate", "linear", "quadratic", "process", "forest", "table"]
 
 #: A column of values as numpy holds it: numbers, or text for categories.
 Columns = Mapping[str, "NDArray[Any]"]
@@ -166,13 +167,15 @@ class Mechanism:
     ----------
     variable : Variable
         The variable.
-    form : {"observed", "regression", "event-rate", "table"}
-        Taken from the data as it is; linear in the terms plus a residual (on the log scale where ``log``); a
-        logistic share of bad events; or chances of states.
+    form : {"observed", "regression", "event-rate", "linear", "quadratic", "process", "forest", "table"}
+        Taken from the data as it is; linear in the terms plus a residual (on the log scale where ``log``); a logistic
+        share of bad events; a surface plus a residual; or chances of states.
     terms : tuple of Term
         The parents.
     draws : ndarray of float64, shape (n_draws, 1 + sum of widths)
-        Joint draws of the coefficients, the intercept first; no rows where observed.
+        Joint draws of the coefficients, the intercept first; None where observed or a surface.
+    surface : Surface or None
+        The function of a form without terms.
     log : bool
         Whether a regression works on the log of its variable plus ``offset``.
     offset : float
@@ -195,6 +198,7 @@ class Mechanism:
     form: Form
     terms: tuple[Term, ...] = ()
     draws: NDArray[np.float64] | None = None
+    surface: Surface | None = None
     log: bool = False
     offset: float = 0.0
     dispersion: float = 1.0
@@ -206,7 +210,21 @@ class Mechanism:
         """Names of the parents that enter; of a table also how many windows before."""
         if self.table is not None:
             return tuple(f"{name} (lag {lag})" if lag else name for name, lag in self.table.parents)
+        if self.surface is not None:
+            return tuple(axis.name for axis in self.surface.domain.axes)
         return tuple(term.name for term in self.terms)
+
+    @property
+    def additive(self) -> bool:
+        """Whether the variable is what its parents say plus a residual."""
+        return self.form not in ("observed", "event-rate")
+
+    @property
+    def n_draws(self) -> int:
+        """Number of parameter draws; 0 where observed."""
+        if self.surface is not None:
+            return self.surface.n_draws
+        return 0 if self.draws is None else self.draws.shape[0]
 
     def predictor(self, values: Columns) -> NDArray[np.float64]:
         """Return the linear predictor for every row and draw.
@@ -226,6 +244,8 @@ class Mechanism:
         ValueError
             When the variable is observed and so has no predictor.
         """
+        if self.surface is not None:
+            return self.surface.predictor(values)
         if self.draws is None:
             raise ValueError(f"{self.variable.name} is taken from the data and has no predictor")
         total = self.draws[:, 0][None, :]
@@ -306,7 +326,7 @@ class Network:
     @property
     def n_draws(self) -> int:
         """Number of parameter draws."""
-        return next((m.draws.shape[0] for m in self.mechanisms if m.draws is not None), 0)
+        return max((mechanism.n_draws for mechanism in self.mechanisms), default=0)
 
     def mechanism(self, name: str) -> Mechanism:
         """Return the mechanism of one variable.

@@ -40,7 +40,7 @@ def smooth_counts(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     """
     even = np.full(counts.shape[-1], 1.0 / counts.shape[-1])
     strength, _ = best_strength(counts, even)
-    weight = counts.sum(axis=-1) + strength
+    weight = np.asarray(counts.sum(axis=-1) + strength)
     return (counts + strength * even) / weight[..., None], weight
 
 

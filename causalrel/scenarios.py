@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.fitting import rows_of
-from causalrel.identification import hidden_confounders
 from causalrel.inference import residuals, run
 from causalrel.networks import Mechanism, Network
+from causalrel.reliance import reliance
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
 from causalrel.windows import Windows
@@ -71,8 +71,7 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     True
     """
     past = _past(windows, network, parse_duration(horizon, "horizon"))
-    ahead = _futures(past, network, {}, draws, seed)
-    terms, made = _terms(past, {"as is": ahead})
+    terms, made = _terms(past, _futures(past, network, {"as is": {}}, draws, seed))
     checks = _checks(past, network)
     return Estimate(
         question=f"How much of each budget is spent {display.length(past.horizon)} from now, as things are?",
@@ -146,15 +145,13 @@ def whatif(
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *_do_checks(windows, network, past, values)]
+    checks = [*_checks(past, network), *reliance(windows, network, past.columns, values)]
     method = _METHOD.format(changed=" or as set")
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    as_is = _futures(past, network, {}, draws, seed)
-    changed = _futures(past, network, values, draws, seed)
-    terms, made = _terms(past, {"as is": as_is, "changed": changed})
+    terms, made = _terms(past, _futures(past, network, {"as is": {}, "changed": values}, draws, seed))
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     return Estimate(
         question=question,
@@ -250,11 +247,22 @@ def _used(windows: Windows, slo: SLO, since: datetime) -> tuple[float, float]:
 
 
 def _futures(
-    past: _Past, network: Network, do: Mapping[str, NDArray[Any]], draws: int, seed: int
+    past: _Past, network: Network, scenarios: Mapping[str, Mapping[str, NDArray[Any]]], draws: int, seed: int
+) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
+    """Draw the same futures for each scenario."""
+    settings = [{}, *({**past.current, **do} for do in scenarios.values())]
+    weighted = _bad_by_day(past, network, settings)
+    return {
+        scenario: _drawn(past, network, {name: bad[[0, i]] for name, bad in weighted.items()}, draws, seed)
+        for i, scenario in enumerate(scenarios, 1)
+    }
+
+
+def _drawn(
+    past: _Past, network: Network, weighted: Mapping[str, NDArray[np.float64]], draws: int, seed: int
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Draw futures: for each SLO the bad and total events of each future day, shape (draws, days)."""
     rng = np.random.default_rng([seed, 4])
-    weighted = _bad_by_day(past, network, do)
     length = int(np.ceil(past.horizon / timedelta(days=1)))
     chosen = rng.integers(past.days, size=(draws, length))
     which = rng.integers(network.n_draws, size=draws)
@@ -264,7 +272,7 @@ def _futures(
     for slo in past.slos:
         name = slo.name
         total = np.bincount(past.day, weights=past.columns[f"{name}.total"], minlength=past.days)
-        changed, fitted = weighted[name]
+        fitted, changed = weighted[name]
         seen = np.bincount(past.day, weights=past.columns[f"{name}.bad"], minlength=past.days)
         miss = (seen + 1.0)[:, None] / (fitted + 1.0)
         expected = np.minimum(changed * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
@@ -277,16 +285,17 @@ def _futures(
     return made
 
 
-def _bad_by_day(past: _Past, network: Network, do: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Add up expected bad events by past day and draw, as set and as it was; rows in chunks to bound memory."""
-    set_to = {**past.current, **do}
-    made = {slo.name: np.zeros((2, past.days, network.n_draws)) for slo in past.slos}
+def _bad_by_day(
+    past: _Past, network: Network, settings: Sequence[Mapping[str, NDArray[Any]]]
+) -> dict[str, NDArray[np.float64]]:
+    """Add up expected bad events by setting, past day and draw; rows in chunks to bound memory."""
+    made = {slo.name: np.zeros((len(settings), past.days, network.n_draws)) for slo in past.slos}
     for start in range(0, len(past.day), _CHUNK):
         rows = slice(start, start + _CHUNK)
         columns = {name: column[rows] for name, column in past.columns.items()}
         left = residuals(past.mechanisms, columns)
-        for i, values in enumerate(({name: value[rows] for name, value in set_to.items()}, {})):
-            shares = run(past.mechanisms, columns, left, values)
+        for i, values in enumerate(settings):
+            shares = run(past.mechanisms, columns, left, {name: value[rows] for name, value in values.items()})
             for slo in past.slos:
                 np.add.at(made[slo.name][i], past.day[rows], columns[f"{slo.name}.total"][:, None] * shares[slo.name])
     return made
@@ -336,47 +345,6 @@ def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -
     if not made.dtype.is_numeric() or made.null_count():
         raise errors.bad_question(f"whatif: '{level}' gives no number for '{name}'", "write one such as gpu_count * 2")
     return made.cast(pl.Float64).to_numpy()
-
-
-def _do_checks(windows: Windows, network: Network, past: _Past, values: Mapping[str, NDArray[Any]]) -> list[Check]:
-    unseen, rare = [], []
-    for name, value in values.items():
-        seen = windows.table[name].drop_nulls()
-        category = windows.variable(name).kind == "category"
-        asked = sorted(set(value.tolist()))
-        known = set(seen.cast(pl.String).to_list()) if category else set(seen.cast(pl.Float64).to_list())
-        for level in asked:
-            inside = level in known or (not category and len(known) > 12 and min(known) <= level <= max(known))
-            if not inside:
-                unseen.append(f"{name} = {display.level(level)}")
-            elif level in known and (len(known) <= 12):
-                share = float((past.columns[name] == level).mean())
-                if share < 0.02:
-                    rare.append(f"{name} = {display.level(level)} in {display.percent(share)} of the windows")
-    hidden = sorted(
-        {h for name in values for slo in past.slos for h in hidden_confounders(network.graph, name, slo.name)}
-    )
-    return [
-        Check(
-            name="seen",
-            passed=not unseen,
-            says=f"{' and '.join(unseen)} was never seen, so nothing is known of it"
-            if unseen
-            else "every value was seen",
-        ),
-        Check(
-            name="seen often",
-            passed=not rare,
-            says="; ".join(rare) if rare else "every value was seen in at least 2% of the windows",
-        ),
-        Check(
-            name="hidden causes",
-            passed=not hidden,
-            says=f"the graph names {', '.join(hidden)} as unmeasured between what is set and an SLO"
-            if hidden
-            else "the graph names no unmeasured cause between what is set and an SLO",
-        ),
-    ]
 
 
 def _checks(past: _Past, network: Network) -> tuple[Check, ...]:

@@ -49,6 +49,8 @@ class Windows:
         What was left out, repaired or counted as unknown on the way here, one sentence each.
     changes : polars.DataFrame or None
         Change events, where the telemetry had them.
+    timeless : bool
+        Whether rows stand for themselves, as in a load test, and their times only number them.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Windows:
     variables: tuple[Variable, ...]
     notes: tuple[str, ...] = ()
     changes: pl.DataFrame | None = None
+    timeless: bool = False
 
     def frame(self) -> pl.DataFrame:
         """Return the table.
@@ -86,7 +89,7 @@ class Windows:
         cls,
         frame: object,
         *,
-        time: str,
+        time: str | None,
         roles: Mapping[str, Role],
         events: Mapping[str, tuple[str, str]],
         unit: str | None = None,
@@ -99,8 +102,8 @@ class Windows:
         ----------
         frame : polars.DataFrame or pandas.DataFrame
             One row a unit and window.
-        time : str
-            Column of window starts; times without a zone are taken as UTC.
+        time : str or None
+            Column of window starts, UTC where they have no zone; None where rows have no time.
         roles : mapping of str to role
             Columns that become variables, and their role.
         events : mapping of str to (str, str)
@@ -122,11 +125,10 @@ class Windows:
         CausalrelError
             When a column is absent, times are irregular or twice there, or counts are not counts.
         """
-        table, width, variables, notes = regular_table(
-            frame, time=time, unit=unit, roles=roles, events=events, every=every
-        )
+        made = regular_table(frame, time=time, unit=unit, roles=roles, events=events, every=every)
         slos = counted_slos(events, targets or {})
-        return cls(table=table, width=width, slos=slos, variables=variables, notes=notes)
+        table, width, variables, notes = made
+        return cls(table=table, width=width, slos=slos, variables=variables, notes=notes, timeless=time is None)
 
     @property
     def span(self) -> tuple[datetime, datetime]:

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 import causalrel as cr
-from causalrel.archives import table_network
 from causalrel.tables import States, known_table
+from causalrel.tabular import table_network
 from causalrel.telemetry.schema import TIME
 
 START = datetime(2026, 2, 11, tzinfo=UTC)

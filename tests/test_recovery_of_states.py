@@ -7,8 +7,8 @@ import pytest
 from state_worlds import enumerate_joint, random_network
 
 import causalrel as cr
-from causalrel.archives import table_network
 from causalrel.tables import States, known_table
+from causalrel.tabular import table_network
 
 STATES = States(labels=("down", "degraded", "well"))
 

@@ -18,10 +18,10 @@ from state_worlds import (
 )
 
 import causalrel as cr
-from causalrel.archives import table_network
 from causalrel.inference.factors import Factor, eliminate, multiply
 from causalrel.inference.tracks import log_score
 from causalrel.tables import States, known_table
+from causalrel.tabular import table_network
 
 EXACT = 1e-10
 YES_NO = States(labels=("no", "yes"))

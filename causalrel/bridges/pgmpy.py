@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from causalrel import errors
-from causalrel.archives import table_network
 from causalrel.graphs import Graph
 from causalrel.networks import Network
 from causalrel.tables import Parent, States, Table, known_table
+from causalrel.tabular import table_network
 from causalrel.variables import Role
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, NDArray[np.float64]]:
-    """Return what each regression leaves of its variable, per row and draw.
+    """Return what each mechanism leaves of its variable, per row and draw.
 
     Feeding a residual back reproduces the row it came from (abduction; Pearl 2009, section 7.1).
 
@@ -29,7 +29,7 @@ def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, ND
     Returns
     -------
     dict of str to ndarray of float64, shape (n, n_draws)
-        Residuals on each regression's own scale.
+        Residuals on each mechanism's own scale; event rates have none.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, ND
     return {
         m.variable.name: m.scaled(columns[m.variable.name].astype(np.float64))[:, None] - m.predictor(columns)
         for m in mechanisms
-        if m.form == "regression"
+        if m.additive
     }
 
 
@@ -60,11 +60,11 @@ def produce(mechanism: Mechanism, values: Columns, residual: NDArray[np.float64]
     Parameters
     ----------
     mechanism : Mechanism
-        A regression or an event rate.
+        One that is derived.
     values : mapping of str to ndarray
         Parents, of shape (n,) or (n, n_draws).
     residual : ndarray of float64, shape (n, n_draws), or None
-        Residual of a regression.
+        Residual of one that has any.
 
     Returns
     -------
@@ -83,6 +83,39 @@ def produce(mechanism: Mechanism, values: Columns, residual: NDArray[np.float64]
     if mechanism.form == "event-rate":
         return expit(eta)
     return mechanism.unscaled(eta if residual is None else eta + residual)
+
+
+def predict(mechanism: Mechanism, values: Columns, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return draws of a variable at rows of its parents, what no parent explains drawn anew.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+        One that is derived.
+    values : mapping of str to ndarray, shape (n,)
+        Parents.
+    rng : numpy.random.Generator
+        Generator handed down.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_draws)
+        Values in the variable's unit; for an event rate, probabilities of a bad event.
+
+    Examples
+    --------
+    >>> from causalrel.variables import Variable
+    >>> queue = Variable(name="queue_s", role="engine", unit="s")
+    >>> flat = Mechanism(variable=queue, form="regression", draws=np.full((2, 1), 3.0), dispersion=0.0)
+    >>> predict(flat, {}, np.random.default_rng(0)).tolist()
+    [[3.0, 3.0]]
+    """
+    if not mechanism.additive:
+        return produce(mechanism, values, None)
+    told = mechanism.predictor(values)
+    size = mechanism.dispersion if mechanism.surface is None else mechanism.surface.residual(values)[:, None]
+    half = rng.standard_normal((len(told), -(-told.shape[1] // 2)))
+    return mechanism.unscaled(told + size * np.concatenate([half, -half], axis=1)[:, : told.shape[1]])
 
 
 def run(

@@ -20,11 +20,11 @@ import polars as pl
 from state_worlds import conditional, draw_path, enumerate_joint, labelled, random_network, with_gaps
 
 import causalrel as cr
-from causalrel.archives import table_network
 from causalrel.inference.courses import codes_of
 from causalrel.inference.tracks import log_score
 from causalrel.shipped import names
 from causalrel.tables import known_table
+from causalrel.tabular import table_network
 
 EDGES = [
     ("load", "load", 1),
