@@ -13,7 +13,7 @@ from causalrel import display, errors
 from causalrel.estimates import Check
 from causalrel.expectations import fit_tables
 from causalrel.graphs import Graph
-from causalrel.networks import Form, Mechanism, Network, Term, make_term
+from causalrel.networks import Form, Mechanism, Network, Term, expit, make_term
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
 from causalrel.selection import Spline, select
 from causalrel.windows import Windows
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.variables import Variable
+
+#: Events of the rarer kind that one coefficient of a rate with memory needs (Peduzzi et al. 1996).
+_FEWEST_EVENTS = 10
+_STEPS = 8
 
 
 def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], pl.DataFrame]:
@@ -220,21 +224,10 @@ def _mechanism(
 
     groups, length = time_groups(columns["step"], regress(np.arange(len(x))).residuals)
     fitted = regress(groups)
-    count = int(groups.max()) + 1
-    said.append(
-        Check(
-            name=f"{name}: independent blocks",
-            passed=count >= 8,
-            says=f"residuals of {name} are grouped into {count} time blocks of {length} windows",
-        )
-    )
-    made = replace(
-        shape,
-        terms=terms,
-        draws=fitted.draw(draws, rng),
-        dispersion=fitted.dispersion,
-        explained=fitted.explained,
-    )
+    said.append(_blocks(name, int(groups.max()) + 1, length))
+    remembers = name in slos and not windows.timeless
+    drawn = _rates(x, columns, name, fitted, draws, rng) if remembers else fitted.draw(draws, rng)
+    made = replace(shape, terms=terms, draws=drawn, dispersion=fitted.dispersion, explained=fitted.explained)
     if name in slos:
         return made, said
     if windows.timeless:
@@ -245,6 +238,40 @@ def _mechanism(
     causes = {parent: columns[parent] for parent in graph.parents(name)}
     made, scores = select(spline, causes, timeless=windows.timeless, draws=draws, seed=seed)
     return made, [*said, *_told(name, made, scores)]
+
+
+def _blocks(name: str, count: int, length: int) -> Check:
+    says = f"residuals of {name} are grouped into {count} time blocks of {length} windows"
+    return Check(name=f"{name}: independent blocks", passed=count >= 8, says=says)
+
+
+def _rates(
+    x: NDArray[np.float64],
+    columns: dict[str, NDArray[Any]],
+    name: str,
+    fitted: Coefficients,
+    draws: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Draw coefficients of an event rate whose noise remembers, as they act on the mean over that noise.
+
+    A logistic curve averaged over normal noise is flatter by a factor (MacKay 1992, doi:10.1162/neco.1992.4.5.720); the
+    intercept makes good what that leaves of the events seen. Few events keep the clustered covariance.
+    """
+    bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
+    if min(bad.sum(), (total - bad).sum()) < _FEWEST_EVENTS * x.shape[1]:
+        return fitted.draw(draws, rng)
+    from causalrel.mixed import fit_mixed, nearest_chain
+
+    chain = nearest_chain(fitted.residuals, columns["step"], columns["unit"])
+    made = fit_mixed(x, np.full(x.shape[1], -1), bad, total, chain)
+    drawn: NDArray[np.float64] = made.draw(draws, rng) / np.sqrt(1 + np.pi * sum(made.variances) / 8)
+    line, shift = x @ drawn.mean(axis=0), 0.0
+    for _ in range(_STEPS):
+        share = expit(line + shift)
+        shift += float((bad - total * share).sum() / (total * share * (1 - share)).sum())
+    drawn[:, 0] += shift
+    return drawn
 
 
 def _told(name: str, made: Mechanism, scores: Mapping[str, float]) -> list[Check]:

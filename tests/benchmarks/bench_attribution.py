@@ -1,0 +1,61 @@
+"""How often intervals of an attribution hold the true share of each of three planted causes, and what it costs.
+
+Run: python tests/benchmarks/bench_attribution.py [--worlds 500] [--first 40000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from attribution_worlds import DRIVERS, incident_world, told_shares
+from worlds import serving_graph, serving_world
+
+import causalrel as cr
+
+
+def main() -> None:
+    """Print a line a driver, the three that come first, and CPU seconds by size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worlds", type=int, default=500)
+    parser.add_argument("--first", type=int, default=40_000)
+    asked = parser.parse_args()
+    rows, firsts, start = [], 0, time.process_time()
+    for seed in range(asked.first, asked.first + asked.worlds):
+        incident = incident_world(seed)
+        answer = told_shares(incident, seed)
+        told = answer.select(quantity="burn")
+        means = dict(zip(told.terms["driver"], told.draws.mean(axis=0), strict=True))
+        first = sorted(DRIVERS, key=lambda name: -abs(means[name]))[:3]
+        firsts += set(first) == set(sorted(DRIVERS, key=lambda name: -abs(incident.shares[name]))[:3])
+        for driver in DRIVERS:
+            truth = incident.shares[driver] / 0.05
+            draws = told.select(driver=driver).draws[:, 0]
+            low, high = np.quantile(draws, [0.05, 0.95])
+            rows.append((driver, truth, low <= truth <= high, draws.mean() - truth, high - low))
+    spent = (time.process_time() - start) / asked.worlds
+    out = sys.stdout.write
+    for driver in DRIVERS:
+        truth, inside, error, width = np.array([row[1:] for row in rows if row[0] == driver], dtype=float).T
+        out(
+            f"{driver}: 90 % covers {inside.mean():.1%} of {len(truth)}, share {truth.mean():.2f} of the budget rate, "
+            f"bias {error.mean():+.3f}, rmse {np.sqrt((error**2).mean()):.3f}, width {width.mean():.3f}\n"
+        )
+    out(f"the same three first as in truth: {firsts} of {asked.worlds}; {spent:.2f} CPU-s a world\n")
+    for days, units in ((7, 6), (28, 8), (28, 75)):
+        windows, _ = serving_world(days=days, units=units)
+        network = cr.fit(windows, serving_graph())
+        end = windows.span[1]
+        start = time.process_time()
+        cr.attribute(windows, network, during=(end - (windows.width * 24), end))
+        out(f"{windows.table.height:,} windows: {time.process_time() - start:.2f} CPU-s\n")
+
+
+if __name__ == "__main__":
+    main()
