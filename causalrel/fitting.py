@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from causalrel.variables import Variable
 
-#: Events of the rarer kind that one coefficient of a rate with memory needs (Peduzzi et al. 1996).
-_FEWEST_EVENTS = 10
+#: Events of the rarer kind that one coefficient of a rate with memory needs: twice the ten of Peduzzi et al. (1996), as
+#: the variances of its noise are learnt from them too.
+_FEWEST_EVENTS = 20
 _STEPS = 8
 
 
