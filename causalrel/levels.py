@@ -28,8 +28,8 @@ PRIORS = np.array(
         (0.0, 0.4),
         (np.log(3.0), 1.0),
         (np.log(0.15), 0.8),
-        (np.log(0.1), 1.3),
-        (np.log(1.0), 0.4),
+        (np.log(0.12), 1.3),
+        (np.log(1.3), 0.5),
         (np.log(0.05), 1.5),
     ]
 )
@@ -122,7 +122,7 @@ def fit_levels(counts: Counts, rng: np.random.Generator) -> Levels:
         kept.append((settings, score + prior - proposal, score + prior, state))
         centre, root = _proposal(kept)
     settings, _, _, state = (np.concatenate(part) for part in zip(*kept[-_KEPT:], strict=True))
-    weights = np.concatenate([_normalised(part[1]) for part in kept[-_KEPT:]]) / _KEPT
+    weights = np.concatenate([_tempered(part[1], 8.0) for part in kept[-_KEPT:]]) / _KEPT
     return Levels(settings=settings, weights=weights, state=state, slow=slow, fast=fast, per_day=counts.per_day)
 
 
@@ -295,21 +295,21 @@ def _proposal(kept: list[tuple[Floats, Floats, Floats, Floats]]) -> tuple[Floats
     """Return centre and root of the next proposal, from all settings so far, weights tempered until many count."""
     settings = np.concatenate([part[0] for part in kept])
     scores = np.concatenate([part[1] for part in kept])
-    power = 1.0
-    while True:
-        weights = _normalised(power * scores)
-        if 1 / np.sum(weights**2) > 20 or power < 1e-3:
-            break
-        power *= 0.7
+    weights = _tempered(scores, 20.0)
     centre = weights @ settings
     off = settings - centre
     covariance = (off * weights[:, None]).T @ off * 1.2 + np.diag((0.1 * PRIORS[:, 1]) ** 2)
     return centre, np.linalg.cholesky(covariance)
 
 
-def _normalised(scores: Floats) -> Floats:
-    made: Floats = np.exp(scores - scores.max())
-    return np.asarray(made / made.sum())
+def _tempered(scores: Floats, least: float) -> Floats:
+    """Return weights, flattened until as many settings count as are needed (Koblents and Miguez 2015)."""
+    power = 1.0
+    while True:
+        made: Floats = np.exp(power * (scores - scores.max()))
+        if made.sum() ** 2 > least * (made @ made) or power < 1e-3:
+            return np.asarray(made / made.sum())
+        power *= 0.7
 
 
 def _log_normal(standard: Floats, root: Floats) -> Floats:

@@ -134,8 +134,9 @@ def line(name: str, scores: list[Score]) -> str:
     means = np.mean([s.crps for s in scores], axis=0)
     return (
         f"{name:10s} {len(scores):5d}  {np.mean((place >= 0.05) & (place <= 0.95)):6.1%} "
+        f"{np.mean(place < 0.05):5.1%} "
         f"{inside[open_].mean():6.1%} {open_.mean():5.0%}  {slope(chance, gone):5.2f} "
-        f"{calibration_error(chance, gone):6.3f}  {brier:6.4f} {1 - brier / max(plain, 1e-9):6.2f}   "
+        f"{calibration_error(chance, gone):6.3f}  {brier:6.4f} {1 - brier / plain if plain else np.nan:6.2f}   "
         + " ".join(f"{mean:6.4f}" for mean in means)
     )
 
@@ -150,7 +151,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=None)
     asked = parser.parse_args()
     out = sys.stdout.write
-    out("kind      months  placed inside  open  slope    ece   brier  skill     crps  naive redrawn extrap.\n")
+    out("kind      months  placed early inside  open  slope    ece   brier  skill     crps  naive redrawn extrap.\n")
     for ahead in asked.days:
         start, scores = time.process_time(), []
         for seed in range(asked.first, asked.first + asked.months):
