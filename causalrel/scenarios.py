@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.estimates import Check, Estimate, Verdict, refusal
-from causalrel.fitting import rows_of
-from causalrel.inference import residuals, run
-from causalrel.networks import Mechanism, Network
+from causalrel.futures import Ahead, Past, draw_futures, hours_left, past_of, spent_of
+from causalrel.networks import Network
 from causalrel.reliance import reliance
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
@@ -23,14 +21,11 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_HISTORY = timedelta(days=28)
-
-#: Rows run through the mechanisms at once, over all draws.
-_CHUNK = 4096
-
+_HOUR = timedelta(hours=1)
 _METHOD = (
-    "whole past days (workload, engine residuals, traffic and each day's own miss) drawn again with configuration and "
-    "hardware as last seen{changed}, run through the fitted mechanisms; over-dispersed event counts"
+    "whole past days of workload, engine residuals and traffic drawn again with configuration and hardware as last "
+    "seen{changed}, run through the fitted mechanisms; times a level that remembers, with its settings and where it "
+    "stands now drawn from what the days seen leave; over-dispersed event counts"
 )
 
 
@@ -54,7 +49,9 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     -------
     Estimate
         Terms ``slo``, ``quantity``, ``unit``, ``scenario`` (``as is``), ``time``. ``spent`` is the share of the SLO
-        period's budget used by a time; ``events``, ``burn`` and ``bad_share`` speak of the whole horizon.
+        period's budget used by a time, ``exhausted_by`` 1 in futures where it is gone by then, so that its mean is a
+        probability; ``exhaustion_time`` counts the hours from now until it is gone, and stands at the horizon in
+        futures where it lasts longer; ``events``, ``burn`` and ``bad_share`` speak of the whole horizon.
 
     Raises
     ------
@@ -70,9 +67,10 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     >>> 0 <= answer.select(slo="ttft", quantity="spent").chance(above=1) <= 1
     True
     """
-    past = _past(windows, network, parse_duration(horizon, "horizon"))
-    terms, made = _terms(past, _futures(past, network, {"as is": {}}, draws, seed))
-    checks = _checks(past, network)
+    past = past_of(windows, network, parse_duration(horizon, "horizon"))
+    ahead = draw_futures(past, network, {"as is": {}}, draws, seed)
+    terms, made = _terms(past, ahead)
+    checks = (*_checks(past, network), *_lasting(past, terms, made))
     return Estimate(
         question=f"How much of each budget is spent {display.length(past.horizon)} from now, as things are?",
         draws=made,
@@ -141,7 +139,7 @@ def whatif(
                 f"whatif: '{name}' is of role {variable.role}, which nobody can set",
                 "set config or hardware variables",
             )
-    past = _past(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
+    past = past_of(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
@@ -151,7 +149,8 @@ def whatif(
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    terms, made = _terms(past, _futures(past, network, {"as is": {}, "changed": values}, draws, seed))
+    terms, made = _terms(past, draw_futures(past, network, {"as is": {}, "changed": values}, draws, seed))
+    checks += _lasting(past, terms, made)
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     return Estimate(
         question=question,
@@ -166,160 +165,12 @@ def whatif(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Past:
-    """Rows a future is drawn from: whole days, and what each unit was set to when last seen."""
-
-    columns: dict[str, NDArray[Any]]
-    day: NDArray[np.int64]
-    days: int
-    current: dict[str, NDArray[Any]]
-    mechanisms: tuple[Mechanism, ...]
-    slos: tuple[SLO, ...]
-    spent: dict[str, tuple[float, float]]
-    horizon: timedelta
-    end: datetime
-
-
-def _past(windows: Windows, network: Network, horizon: timedelta, also: tuple[str, ...] = ()) -> _Past:
-    slos = network.slos
-    if not slos:
-        raise errors.bad_question("forecast: the network holds no SLO", "fit a graph with an SLO as outcome")
-    for slo in slos:
-        if horizon > slo.period:
-            raise errors.bad_question(
-                f"the horizon of {display.length(horizon)} is longer than the {display.length(slo.period)} of "
-                f"{slo.name}",
-                "ask for a horizon within the SLO's period",
-            )
-    mechanisms = network.causes([*(slo.name for slo in slos), *also])
-    columns, _ = rows_of(windows, [m.variable.name for m in mechanisms])
-    start, end = windows.span
-    per_day = timedelta(days=1) // windows.width
-    last = int(end.timestamp() // windows.width.total_seconds())
-    ago = (last - 1 - columns["step"]) // per_day
-    days = min((end - start) // timedelta(days=1), _HISTORY // timedelta(days=1))
-    if days < 2:
-        raise errors.refused(
-            "the forecast", f"it draws whole past days, and the windows hold {days} of them; two are the least"
-        )
-    inside = ago < days
-    lasting = np.isin(columns["unit"][inside], columns["unit"][ago < 1]).mean() if inside.any() else 0.0
-    if lasting < 0.5:
-        raise errors.refused(
-            "the forecast",
-            f"{display.percent(float(lasting))} of the windows are of units seen on the last day, so the days to come "
-            "are those of other units",
-        )
-    columns = {name: column[inside] for name, column in columns.items()}
-    return _Past(
-        columns=columns,
-        day=ago[inside].astype(np.int64),
-        days=days,
-        current=_current(mechanisms, columns),
-        mechanisms=mechanisms,
-        slos=slos,
-        spent={slo.name: _used(windows, slo, end - slo.period + horizon) for slo in slos},
-        horizon=horizon,
-        end=end,
-    )
-
-
-def _current(mechanisms: tuple[Mechanism, ...], columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Hold config and hardware at what each unit had in its last complete windows."""
-    made: dict[str, NDArray[Any]] = {}
-    for mechanism in mechanisms:
-        if not mechanism.variable.settable or mechanism.form != "observed":
-            continue
-        name = mechanism.variable.name
-        values = columns[name].copy()
-        for unit in np.unique(columns["unit"]):
-            mine = columns["unit"] == unit
-            recent = columns[name][mine][np.argsort(columns["step"][mine], kind="stable")][-6:]
-            values[mine] = recent[-1] if mechanism.variable.kind != "number" else np.median(recent)
-        made[name] = values
-    return made
-
-
-def _used(windows: Windows, slo: SLO, since: datetime) -> tuple[float, float]:
-    rows = windows.table.filter(pl.col("time") >= since)
-    return float(rows[f"{slo.name}.bad"].sum() or 0), float(rows[f"{slo.name}.total"].sum() or 0)
-
-
-def _futures(
-    past: _Past, network: Network, scenarios: Mapping[str, Mapping[str, NDArray[Any]]], draws: int, seed: int
-) -> dict[str, dict[str, dict[str, NDArray[np.float64]]]]:
-    """Draw the same futures for each scenario."""
-    settings = [{}, *({**past.current, **do} for do in scenarios.values())]
-    weighted = _bad_by_day(past, network, settings)
-    return {
-        scenario: _drawn(past, network, {name: bad[[0, i]] for name, bad in weighted.items()}, draws, seed)
-        for i, scenario in enumerate(scenarios, 1)
-    }
-
-
-def _drawn(
-    past: _Past, network: Network, weighted: Mapping[str, NDArray[np.float64]], draws: int, seed: int
-) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Draw futures: for each SLO the bad and total events of each future day, shape (draws, days)."""
-    rng = np.random.default_rng([seed, 4])
-    length = int(np.ceil(past.horizon / timedelta(days=1)))
-    chosen = rng.integers(past.days, size=(draws, length))
-    which = rng.integers(network.n_draws, size=draws)
-    last = past.horizon / timedelta(days=1) - (length - 1)
-    part = np.append(np.ones(length - 1), last)
-    made: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for slo in past.slos:
-        name = slo.name
-        total = np.bincount(past.day, weights=past.columns[f"{name}.total"], minlength=past.days)
-        fitted, changed = weighted[name]
-        seen = np.bincount(past.day, weights=past.columns[f"{name}.bad"], minlength=past.days)
-        miss = (seen + 1.0)[:, None] / (fitted + 1.0)
-        expected = np.minimum(changed * miss, 0.999 * np.maximum(total, 1e-9)[:, None])
-        mean = expected[chosen, which[:, None]] * part
-        events = total[chosen] * part
-        spread = max(1.0, network.mechanism(name).dispersion)
-        noise = rng.standard_normal((draws, length))
-        variance = spread * mean * (1 - np.divide(mean, events, out=np.zeros_like(mean), where=events > 0))
-        made[name] = {"bad": np.clip(mean + np.sqrt(np.maximum(variance, 0)) * noise, 0, events), "total": events}
-    return made
-
-
-def _bad_by_day(
-    past: _Past, network: Network, settings: Sequence[Mapping[str, NDArray[Any]]]
-) -> dict[str, NDArray[np.float64]]:
-    """Add up expected bad events by setting, past day and draw; rows in chunks to bound memory."""
-    made = {slo.name: np.zeros((len(settings), past.days, network.n_draws)) for slo in past.slos}
-    for start in range(0, len(past.day), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        columns = {name: column[rows] for name, column in past.columns.items()}
-        left = residuals(past.mechanisms, columns)
-        for i, values in enumerate(settings):
-            shares = run(past.mechanisms, columns, left, {name: value[rows] for name, value in values.items()})
-            for slo in past.slos:
-                np.add.at(made[slo.name][i], past.day[rows], columns[f"{slo.name}.total"][:, None] * shares[slo.name])
-    return made
-
-
-def _terms(
-    past: _Past, scenarios: Mapping[str, dict[str, dict[str, NDArray[np.float64]]]]
-) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+def _terms(past: Past, scenarios: Mapping[str, dict[str, Ahead]]) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     found: dict[str, dict[tuple[str, str, str, datetime], NDArray[np.float64]]] = {}
     for scenario, futures in scenarios.items():
         found[scenario] = {}
         for slo in past.slos:
-            bad, total = (futures[slo.name][key].cumsum(axis=1) for key in ("bad", "total"))
-            used, seen = past.spent[slo.name]
-            allowed = np.maximum((seen + total[:, -1]) * slo.allowed, 1e-9)
-            length = bad.shape[1]
-            for i in range(length):
-                time = min(past.end + timedelta(days=i + 1), past.end + past.horizon)
-                found[scenario][(slo.name, "spent", "1", time)] = (used + bad[:, i]) / allowed
-            end = past.end + past.horizon
-            share = bad[:, -1] / np.maximum(total[:, -1], 1e-9)
-            found[scenario][(slo.name, "events", "events", end)] = bad[:, -1]
-            found[scenario][(slo.name, "bad_share", "1", end)] = share
-            found[scenario][(slo.name, "burn", "1", end)] = share / slo.allowed
+            found[scenario] |= _followed(past, slo, futures[slo.name])
     if "changed" in found:
         found["difference"] = {key: values - found["as is"][key] for key, values in found["changed"].items()}
     rows = [(key[0], key[1], key[2], scenario, key[3]) for scenario, parts in found.items() for key in parts]
@@ -327,7 +178,45 @@ def _terms(
     return terms, np.column_stack([values for parts in found.values() for values in parts.values()])
 
 
-def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -> NDArray[Any]:
+def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[tuple[str, str, str, datetime], NDArray[np.float64]]:
+    """Follow one budget through its futures: by each day, then over the whole horizon."""
+    spent = spent_of(past, slo, ahead)
+    hours = hours_left(past, spent)
+    made: dict[tuple[str, str, str, datetime], NDArray[np.float64]] = {}
+    days = range(1, int(np.ceil(past.horizon / timedelta(days=1))) + 1)
+    times = [min(past.end + timedelta(days=day), past.end + past.horizon) for day in days]
+    ends = [min(day * past.per_day, ahead.bad.shape[1]) for day in days]
+    for time, end in zip(times, ends, strict=True):
+        made[(slo.name, "spent", "1", time)] = spent[:, end]
+    for time in times:
+        made[(slo.name, "exhausted_by", "1", time)] = (hours <= (time - past.end) / _HOUR).astype(np.float64)
+    bad = ahead.bad.sum(axis=1)
+    share = bad / np.maximum(ahead.total.sum(axis=1), 1e-9)
+    made[(slo.name, "exhaustion_time", "h", times[-1])] = np.minimum(hours, past.horizon / _HOUR)
+    made[(slo.name, "events", "events", times[-1])] = bad
+    made[(slo.name, "bad_share", "1", times[-1])] = share
+    made[(slo.name, "burn", "1", times[-1])] = share / slo.allowed
+    return made
+
+
+def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> list[Check]:
+    """Say how often a budget lasts longer than it was followed, where its time of exhaustion is not known."""
+    last = past.end + past.horizon
+    keys = terms.with_row_index("at").filter(
+        (pl.col("quantity") == "exhausted_by") & (pl.col("time") == last) & (pl.col("scenario") != "difference")
+    )
+    return [
+        Check(
+            name=f"horizon {slo}" if scenario == "as is" else f"horizon {slo}, {scenario}",
+            passed=True,
+            says=f"{slo} was followed {display.length(past.horizon)} ahead and lasts longer in "
+            f"{1 - draws[:, at].mean():.0%} of the futures {scenario}, which tell no later time of exhaustion",
+        )
+        for at, slo, scenario in keys.select("at", "slo", "scenario").rows()
+    ]
+
+
+def _value(past: Past, windows: Windows, name: str, level: float | int | str) -> NDArray[Any]:
     variable = windows.variable(name)
     now = past.current[name]
     if variable.kind == "category":
@@ -347,7 +236,7 @@ def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -
     return made.cast(pl.Float64).to_numpy()
 
 
-def _checks(past: _Past, network: Network) -> tuple[Check, ...]:
+def _checks(past: Past, network: Network) -> tuple[Check, ...]:
     return (
         *network.checks,
         Check(
@@ -362,7 +251,8 @@ def _checks(past: _Past, network: Network) -> tuple[Check, ...]:
 def _assumptions(network: Network) -> tuple[str, ...]:
     return (
         f"graph {network.graph.name} (version {network.graph.version}) is right",
-        "the days to come resemble the days seen, in workload, traffic and what the mechanisms miss",
+        "the days to come resemble the days seen in workload and traffic",
+        "what the mechanisms miss goes on as it did: a slow level, incidents, and hours that scatter",
         "configuration and hardware stay as last seen unless set, bad hardware included",
-        "the budget is that of the period ending at the horizon, as far as data and forecast cover it",
+        "the budget is that of the period the horizon ends in, as far as data and forecast cover it",
     )

@@ -59,11 +59,34 @@ def first_crossing(carried: Floats, rates: Floats, budget: float, scatter: float
     shape = (len(rates), len(carried) - 1)
     new = scatter * rng.poisson(rates[:, None] / scatter, size=shape).cumsum(axis=1)
     level = np.hstack([np.full((len(rates), 1), carried[0]), carried[None, 1:] + new])
+    return steps_until(level, budget)
+
+
+def steps_until(level: Floats, budget: float) -> Floats:
+    """Return when bad events first reach a budget.
+
+    Parameters
+    ----------
+    level : ndarray of float64, shape (n_draws, n_steps + 1)
+        Bad events in the time window at the start and after each step.
+    budget : float
+        Bad events allowed.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_draws,)
+        Steps, fractions by interpolation; 0 where the budget is gone already, infinity where it lasts.
+
+    Examples
+    --------
+    >>> steps_until(np.array([[0.0, 2.0, 4.0], [5.0, 6.0, 7.0], [0.0, 1.0, 1.0]]), 3.0).tolist()
+    [1.5, 0.0, inf]
+    """
     over = level >= budget
     first = over.argmax(axis=1)
-    rows = np.arange(len(rates))
+    rows = np.arange(len(level))
     below, above = level[rows, np.maximum(first - 1, 0)], level[rows, first]
-    part = np.divide(budget - below, above - below, out=np.ones(len(rates)), where=above > below)
+    part = np.divide(budget - below, above - below, out=np.ones(len(level)), where=above > below)
     steps = np.where(first == 0, 0.0, first - 1 + np.clip(part, 0.0, 1.0))
     return np.where(over.any(axis=1), steps, np.inf)
 
