@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from causalrel.graphs import Graph as Graph
     from causalrel.graphs.documents import load_graph as load_graph
     from causalrel.networks import Network as Network
+    from causalrel.recommendations import recommend as recommend
     from causalrel.refutation import Refutation as Refutation
     from causalrel.refutation import refute as refute
     from causalrel.reports import Report as Report
@@ -63,6 +64,7 @@ _HOME = {
     "load_slos": "slos.documents",
     "plot": "reports.figures",
     "read": "telemetry.tables",
+    "recommend": "recommendations",
     "refute": "refutation",
     "report": "reports",
     "simulate": "simulation",

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.configurations import check_configurations
+from causalrel.decisions import LOSS, check_loss, decide
 from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.fitting import rows_of
-from causalrel.identification import hidden_confounders
 from causalrel.inference import residuals, run
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
@@ -93,10 +94,11 @@ def whatif(
     *,
     do: Mapping[str, float | int | str],
     horizon: str = "7d",
+    loss: tuple[float, float] = LOSS,
     draws: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Forecast every SLO's budget with something set, beside the forecast without, in paired draws.
+    """Forecast every SLO's budget with something set, beside the forecast without, in paired draws, and decide.
 
     Parameters
     ----------
@@ -109,6 +111,8 @@ def whatif(
         values, such as ``"gpu_count * 2"``.
     horizon : str
         How far ahead, such as ``7d``.
+    loss : tuple of float
+        What is lost when the change exhausts a budget, and when a change that would be fine is held.
     draws : int
         Number of futures drawn.
     seed : int
@@ -117,8 +121,9 @@ def whatif(
     Returns
     -------
     Estimate
-        As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``; refused where a value was never
-        seen or a hidden cause stands in the way.
+        As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``, and a ``decision`` as
+        :func:`causalrel.decisions.decide` makes it; bounded between values that were seen, refused beyond them or where
+        a hidden cause stands in the way.
 
     Raises
     ------
@@ -130,9 +135,11 @@ def whatif(
     >>> import causalrel as cr
     >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
     >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
-    >>> cr.whatif(windows, network, do={"batch_size": 4}, horizon="1d").verdict in ("answered", "bounded")
-    True
+    >>> answer = cr.whatif(windows, network, do={"batch_size": 4}, horizon="1d")
+    >>> answer.verdict in ("answered", "bounded"), answer.decision in ("ship", "canary", "hold")
+    (True, True)
     """
+    check_loss(loss)
     if not do:
         return forecast(windows, network, horizon=horizon, draws=draws, seed=seed)
     for name in do:
@@ -146,7 +153,7 @@ def whatif(
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *_do_checks(windows, network, past, values)]
+    checks = [*_checks(past, network), *check_configurations(windows, network, values)]
     method = _METHOD.format(changed=" or as set")
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
@@ -156,7 +163,7 @@ def whatif(
     changed = _futures(past, network, values, draws, seed)
     terms, made = _terms(past, {"as is": as_is, "changed": changed})
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
-    return Estimate(
+    answer = Estimate(
         question=question,
         draws=made,
         terms=terms,
@@ -167,6 +174,8 @@ def whatif(
         verdict=verdict,
         origin=origin,
     )
+    scatter = {slo.name: max(1.0, network.mechanism(slo.name).dispersion) for slo in past.slos}
+    return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,47 +345,6 @@ def _value(past: _Past, windows: Windows, name: str, level: float | int | str) -
     if not made.dtype.is_numeric() or made.null_count():
         raise errors.bad_question(f"whatif: '{level}' gives no number for '{name}'", "write one such as gpu_count * 2")
     return made.cast(pl.Float64).to_numpy()
-
-
-def _do_checks(windows: Windows, network: Network, past: _Past, values: Mapping[str, NDArray[Any]]) -> list[Check]:
-    unseen, rare = [], []
-    for name, value in values.items():
-        seen = windows.table[name].drop_nulls()
-        category = windows.variable(name).kind == "category"
-        asked = sorted(set(value.tolist()))
-        known = set(seen.cast(pl.String).to_list()) if category else set(seen.cast(pl.Float64).to_list())
-        for level in asked:
-            inside = level in known or (not category and len(known) > 12 and min(known) <= level <= max(known))
-            if not inside:
-                unseen.append(f"{name} = {display.level(level)}")
-            elif level in known and (len(known) <= 12):
-                share = float((past.columns[name] == level).mean())
-                if share < 0.02:
-                    rare.append(f"{name} = {display.level(level)} in {display.percent(share)} of the windows")
-    hidden = sorted(
-        {h for name in values for slo in past.slos for h in hidden_confounders(network.graph, name, slo.name)}
-    )
-    return [
-        Check(
-            name="seen",
-            passed=not unseen,
-            says=f"{' and '.join(unseen)} was never seen, so nothing is known of it"
-            if unseen
-            else "every value was seen",
-        ),
-        Check(
-            name="seen often",
-            passed=not rare,
-            says="; ".join(rare) if rare else "every value was seen in at least 2% of the windows",
-        ),
-        Check(
-            name="hidden causes",
-            passed=not hidden,
-            says=f"the graph names {', '.join(hidden)} as unmeasured between what is set and an SLO"
-            if hidden
-            else "the graph names no unmeasured cause between what is set and an SLO",
-        ),
-    ]
 
 
 def _checks(past: _Past, network: Network) -> tuple[Check, ...]:

@@ -41,13 +41,14 @@ SIGNATURES = {
     "load_slos": "(name)",
     "plot": "(x, *, ax=None)",
     "read": "(path, *, columns=None)",
+    "recommend": "(windows, network, *, over, cost, p=0.95, horizon='7d', seed=0)",
     "refute": "(windows, graph, *, level=0.05)",
     "report": (
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
         "title='', progress=None, seed=0)"
     ),
     "simulate": "(name, *, days=None, seed=0, do=None)",
-    "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",
+    "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), draws=1000, seed=0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
 # Every one of these answers for itself in a notebook: a line of text, escaped HTML, a Polars frame.
