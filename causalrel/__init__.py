@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from causalrel.inference.recovery import recover as recover
     from causalrel.inference.tracks import infer as infer
     from causalrel.networks import Network as Network
+    from causalrel.recommendations import recommend as recommend
     from causalrel.refutation import Refutation as Refutation
     from causalrel.refutation import refute as refute
     from causalrel.reports import Report as Report
@@ -75,6 +76,7 @@ _HOME = {
     "plot": "reports.figures",
     "query": "inference.queries",
     "read": "telemetry.tables",
+    "recommend": "recommendations",
     "recover": "inference.recovery",
     "refute": "refutation",
     "report": "reports",

@@ -113,6 +113,8 @@ class Estimate:
         Whether the draws answer the question.
     origin : Origin
         Where it comes from.
+    decision : str
+        What to do, where that was asked: ``ship``, ``canary`` or ``hold``, or the configuration recommended.
 
     Examples
     --------
@@ -146,6 +148,7 @@ class Estimate:
     checks: tuple[Check, ...]
     verdict: Verdict
     origin: Origin
+    decision: str = ""
 
     def __post_init__(self) -> None:
         """Hold draws and terms to one shape."""
@@ -250,6 +253,21 @@ class Estimate:
             raise errors.refused(self.question, self.why)
         return float((self.draws[:, 0] > above).mean())
 
+    def said(self, name: str) -> str:
+        """Return what the check of a name says, nothing where there is none.
+
+        Parameters
+        ----------
+        name : str
+            Name of a check.
+
+        Returns
+        -------
+        str
+            Its sentence.
+        """
+        return next((check.says for check in self.checks if check.name == name), "")
+
     @property
     def why(self) -> str:
         """The failed checks in one line, empty where all held."""
@@ -271,6 +289,7 @@ class Estimate:
         facts: dict[str, Any] = {
             "verdict": self.verdict,
             "reason": self.why if self.verdict != "answered" else "",
+            **({"decision": self.decision} if self.decision else {}),
             "question": self.question,
             "checks": [{"name": c.name, "passed": c.passed, "says": c.says} for c in self.checks],
             "terms": self.frame(prob).to_dicts(),
@@ -306,6 +325,7 @@ class Estimate:
 
     def __repr__(self) -> str:
         lines = [f"{self.verdict}: {self.question}"]
+        lines += [f"decision: {self.said('decision')}"] if self.decision else []
         lines += [f"check failed: {check.name}: {check.says}" for check in self.failed]
         frame = self.frame()
         lines.append(display.text_table(frame.columns, frame.head(20).rows()))

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.configurations import check_configurations
+from causalrel.decisions import LOSS, check_loss, decide
 from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.futures import Ahead, Past, draw_futures, hours_left, past_of, spent_of
 from causalrel.networks import Network
-from causalrel.reliance import reliance
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
 from causalrel.windows import Windows
@@ -90,10 +91,11 @@ def whatif(
     *,
     do: Mapping[str, float | int | str],
     horizon: str = "7d",
+    loss: tuple[float, float] = LOSS,
     draws: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Forecast every SLO's budget with something set, beside the forecast without, in paired draws.
+    """Forecast every SLO's budget with something set, beside the forecast without, in paired draws, and decide.
 
     Parameters
     ----------
@@ -106,6 +108,8 @@ def whatif(
         values, such as ``"gpu_count * 2"``.
     horizon : str
         How far ahead, such as ``7d``.
+    loss : tuple of float
+        What is lost when the change exhausts a budget, and when a change that would be fine is held.
     draws : int
         Number of futures drawn.
     seed : int
@@ -114,8 +118,9 @@ def whatif(
     Returns
     -------
     Estimate
-        As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``; refused where a value was never
-        seen or a hidden cause stands in the way.
+        As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``, and a ``decision`` as
+        :func:`causalrel.decisions.decide` makes it; bounded between values that were seen and
+        where mechanisms reach beyond them, refused elsewhere or where a hidden cause stands in the way.
 
     Raises
     ------
@@ -127,9 +132,11 @@ def whatif(
     >>> import causalrel as cr
     >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
     >>> network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
-    >>> cr.whatif(windows, network, do={"batch_size": 4}, horizon="1d").verdict in ("answered", "bounded")
-    True
+    >>> answer = cr.whatif(windows, network, do={"batch_size": 4}, horizon="1d")
+    >>> answer.verdict in ("answered", "bounded"), answer.decision in ("ship", "canary", "hold")
+    (True, True)
     """
+    check_loss(loss)
     if not do:
         return forecast(windows, network, horizon=horizon, draws=draws, seed=seed)
     for name in do:
@@ -143,7 +150,7 @@ def whatif(
     values = {name: _value(past, windows, name, level) for name, level in do.items()}
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *reliance(windows, network, past.columns, values)]
+    checks = [*_checks(past, network), *check_configurations(windows, network, values)]
     method = _METHOD.format(changed=" or as set")
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
@@ -152,7 +159,7 @@ def whatif(
     terms, made = _terms(past, draw_futures(past, network, {"as is": {}, "changed": values}, draws, seed))
     checks += _lasting(past, terms, made)
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
-    return Estimate(
+    answer = Estimate(
         question=question,
         draws=made,
         terms=terms,
@@ -163,6 +170,8 @@ def whatif(
         verdict=verdict,
         origin=origin,
     )
+    scatter = {slo.name: max(1.0, network.mechanism(slo.name).dispersion) for slo in past.slos}
+    return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
 
 
 def _terms(past: Past, scenarios: Mapping[str, dict[str, Ahead]]) -> tuple[pl.DataFrame, NDArray[np.float64]]:

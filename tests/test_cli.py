@@ -61,6 +61,14 @@ def slo_file(folder: Path, where: str = "ttft_s <= 1", target: str = "0.99") -> 
         (["effect", "llm-canary", "--of", "ttft", "--on", "tpot"], "role outcome, which nobody can set"),
         (["whatif", "llm-canary", "--do", "availability=1"], "role outcome, which nobody can set"),
         (["whatif", "llm-canary", "--do", "batch_size"], "sets nothing"),
+        (["whatif", "llm-canary", "--do", "batch_size=4", "--gate", "1.5"], "--gate 1.5 is no probability"),
+        (["whatif", "llm-canary", "--do", "batch_size=4", "--gate", "0"], "--gate 0 is no probability"),
+        (["whatif", "llm-canary", "--do", "batch_size=4", "--loss", "ten"], "--loss 'ten' is not two numbers"),
+        (["whatif", "llm-canary", "--do", "batch_size=4", "--loss", "0,1"], "a loss of 0, 1 weighs nothing"),
+        (["whatif", "llm-canary", "--do", "batch_size=4", "--horizon", "0d"], "is not a duration"),
+        (["recommend", "llm-canary", "--over", "batch_size", "--cost", "1", "--p", "1"], "is no probability to reach"),
+        (["recommend", "llm-canary", "--over", "gpu_count", "--cost", "gpu_count"], "nothing can be chosen"),
+        (["recommend", "llm-canary", "--over", "load", "--cost", "1"], "role workload, which nobody can set"),
         (["budget", "llm-canary", "--every", "30d"], "longer than"),
         (["budget", "llm-canary", "--every", "soon"], "is not a duration"),
         (["attribute", "llm-canary", "--during", "2026-02-15"], "is not a span"),
@@ -128,6 +136,22 @@ def test_a_gate_that_fails_exits_1(capsys) -> None:
     assert code == 1
     assert out
     assert "above the gate" in err
+
+
+def test_a_gate_that_holds_exits_0(capsys, tmp_path) -> None:
+    slo = slo_file(tmp_path, where="ttft_s <= 600", target="0.5")
+    words = ["whatif", "llm-canary", "--slo", slo, "--do", "batch_size=4", "--gate", "0.05", "--format", "json"]
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert json.loads(out)["decision"] == "ship"
+
+
+def test_a_recommendation_is_written(capsys, tmp_path) -> None:
+    slo = slo_file(tmp_path, where="ttft_s <= 600", target="0.5")
+    words = ["recommend", "llm-canary", "--slo", slo, "--over", "batch_size=4,8", "--cost", "10 / batch_size"]
+    code, out, _ = run(capsys, *words, "--horizon", "1d", "--format", "json")
+    assert code == 0
+    assert json.loads(out)["decision"] == "batch_size = 8"
 
 
 def test_nothing_is_half_written(capsys, tmp_path) -> None:

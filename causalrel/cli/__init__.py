@@ -12,6 +12,7 @@ import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
+from causalrel.cli import outlooks
 from causalrel.cli.incidents import blame
 from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
@@ -264,60 +265,8 @@ def attribute(
     write_estimate(found, form, output)
 
 
-app.command()(blame)
-
-
-@app.command()
-def forecast(
-    data: Data,
-    horizon: Horizon = "7d",
-    slo: Slo = None,
-    graph: GraphName = None,
-    every: Every = None,
-    by: By = None,
-    columns: ColumnMap = None,
-    cluster: Cluster = None,
-    seed: Seed = 0,
-    form: FormatOf = None,
-    output: Output = None,
-) -> None:
-    """Say how much of each budget is spent by the horizon, as things are."""
-    asked = ask(data, columns, slo, graph or "", every, by, cluster)
-    write_estimate(cr.forecast(asked.windows, network_of(asked, seed), horizon=horizon, seed=seed), form, output)
-
-
-@app.command()
-def whatif(
-    data: Data,
-    do: Do = None,
-    horizon: Horizon = "7d",
-    gate: Annotated[
-        float | None, typer.Option("--gate", min=0, max=1, help="Exit 1 if P(any budget exhausted) is above this.")
-    ] = None,
-    slo: Slo = None,
-    graph: GraphName = None,
-    every: Every = None,
-    by: By = None,
-    columns: ColumnMap = None,
-    cluster: Cluster = None,
-    seed: Seed = 0,
-    form: FormatOf = None,
-    output: Output = None,
-) -> None:
-    """Say how much of each budget is spent if something were set differently."""
-    asked = ask(data, columns, slo, graph or "", every, by, cluster)
-    network = network_of(asked, seed)
-    found = cr.whatif(asked.windows, network, do=do_of(do) or {}, horizon=horizon, seed=seed)
-    write_estimate(found, form, output)
-    if gate is not None:
-        scenario = "changed" if do else "as is"
-        last = found.terms["time"].max()
-        spent = found.select(quantity="spent", scenario=scenario, time=last)
-        risk = float((spent.draws > 1).any(axis=1).mean())
-        if risk > gate:
-            said = f"P(a budget is exhausted) is {display.number(risk)}, above the gate of {gate}"
-            sys.stderr.write(f"causalrel: {said}\n")
-            raise typer.Exit(1)
+for verb in (blame, outlooks.forecast, outlooks.whatif, outlooks.recommend):
+    app.command()(verb)
 
 
 @app.command()

@@ -101,6 +101,11 @@ Effects = Annotated[list[str] | None, typer.Option("--effect", help="batch_size 
 Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what goes through it; may be repeated.")]
 As = Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")]
 Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
+Loss = Annotated[str | None, typer.Option("--loss", help="SHIP,HOLD: of harm shipped, of a fine change held; 10,1.")]
+Gate = Annotated[float | None, typer.Option("--gate", help="Exit 1 if P(any budget exhausted) is above this.")]
+Over = Annotated[list[str], typer.Option("--over", help="batch_size or batch_size=4,8 to choose; may be repeated.")]
+Cost = Annotated[str, typer.Option("--cost", help="What a configuration costs, such as 'gpu_count * 2.5'.")]
+Reach = Annotated[float, typer.Option("--p", help="Probability with which all SLOs shall be met.")]
 
 
 def complaint_of(fault: Exception) -> str:
@@ -217,3 +222,63 @@ def do_of(items: list[str] | None) -> dict[str, float | int | str] | None:
             raise errors.bad_question(f"--do '{item}' sets nothing", "write VARIABLE=VALUE")
         made[name.strip()] = value.strip()
     return made
+
+
+def gate_of(gate: float | None) -> float | None:
+    """Read a gate.
+
+    Parameters
+    ----------
+    gate : float or None
+        A probability.
+
+    Returns
+    -------
+    float or None
+        The same.
+
+    Raises
+    ------
+    CausalrelError
+        When it is not between 0 and 1.
+
+    Examples
+    --------
+    >>> gate_of(0.05)
+    0.05
+    """
+    if gate is not None and not 0 < gate < 1:
+        raise errors.bad_question(f"--gate {gate:g} is no probability to hold a risk against", "write one such as 0.05")
+    return gate
+
+
+def loss_of(text: str | None) -> tuple[float, float]:
+    """Read the two losses of a decision.
+
+    Parameters
+    ----------
+    text : str or None
+        ``SHIP,HOLD``; the defaults where not given.
+
+    Returns
+    -------
+    tuple of float
+        Both.
+
+    Raises
+    ------
+    CausalrelError
+        When it is not two numbers.
+
+    Examples
+    --------
+    >>> loss_of("20,1")
+    (20.0, 1.0)
+    """
+    from causalrel.decisions import LOSS
+
+    try:
+        ship, hold = (float(part) for part in text.split(",")) if text is not None else LOSS
+    except ValueError:
+        raise errors.bad_question(f"--loss '{text}' is not two numbers", "write SHIP,HOLD, such as 10,1") from None
+    return ship, hold

@@ -30,6 +30,8 @@ def tables_of(answer: Budget | Estimate) -> list[dict[str, Any]]:
         return [ledger_table(answer, slo) for slo in answer.terms["slo"].unique(maintain_order=True)]
     if "scenario" in keys:
         return scenario_tables(answer, answer.terms["slo"][0])
+    if "configuration" in keys:
+        return [frontier_table(answer)]
     return effect_tables([answer], "whole SLO") if "of" in keys else [_terms_table(answer)]
 
 
@@ -146,7 +148,34 @@ def scenario_tables(answer: Estimate, on: str) -> list[dict[str, Any]]:
     columns |= {"burn": "interval", "bad events": "interval"}
     over: dict[str, Kind] = {"time": "time", "scenario": "text", "used": "percent_interval"}
     end = f"At the end of the horizon, {display.cell(answer.terms['time'].max())} UTC"
-    return [make_table(end, columns, ends), make_table(f"{on} over time", over, sorted(steps), folded=True)]
+    made = [make_table(end, columns, ends), *_decision_tables(answer)]
+    return [*made, make_table(f"{on} over time", over, sorted(steps), folded=True)]
+
+
+def _decision_tables(answer: Estimate) -> list[dict[str, Any]]:
+    """Return the expected loss of each action, the one decided for first."""
+    if not answer.decision:
+        return []
+    losses = answer.frame().filter(pl.col("quantity") == "loss").select("scenario", "mean").rows()
+    risks = dict(answer.frame().filter(pl.col("quantity") == "exhausted").select("scenario", "mean").rows())
+    gone = {"ship": risks["changed"], "hold": risks["as is"]}
+    rows = [[name, mean, gone.get(name)] for name, mean in sorted(losses, key=lambda row: row[0] != answer.decision)]
+    columns: dict[str, Kind] = {"action": "text", "expected loss": "number", "P(a budget exhausted)": "chance"}
+    return [make_table(f"Decision: {answer.decision}", columns, rows)]
+
+
+def frontier_table(answer: Estimate) -> dict[str, Any]:
+    """Return the configurations a recommendation was chosen from, the cheapest first."""
+    columns: dict[str, Kind] = {"configuration": "text", "support": "text", "cost": "number", "P(all met)": "chance"}
+    columns |= {"fastest burn": "interval", "of": "text", "standing": "text"}
+    rows = [
+        [
+            *(point.name, point.support, point.cost, point.met, point.worst, point.slo),
+            "recommended" if point.name == answer.decision else "beaten" if point.beaten else "",
+        ]
+        for point in extracts.frontier(answer)
+    ]
+    return make_table("Configurations; beaten: another meets as surely for less", columns, rows)
 
 
 def _terms_table(answer: Estimate) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,33 @@ class Outlook:
     spent: NDArray[np.float64]
     gone: float
     parts: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One configuration of a recommendation.
+
+    Parameters
+    ----------
+    name, support : str
+        What is set, and whether that was ``seen`` or is ``interpolated``.
+    cost, met : float
+        Its cost, and the probability that every SLO is met.
+    worst : (mean, low, high)
+        Burn of the SLO that burns fastest.
+    slo : str
+        That SLO.
+    beaten : bool
+        Whether another meets as surely for less, or more surely for as much.
+    """
+
+    name: str
+    support: str
+    cost: float
+    met: float
+    worst: Interval
+    slo: str
+    beaten: bool = False
 
 
 def interval(values: NDArray[np.float64]) -> Interval:
@@ -262,6 +289,44 @@ def outlooks(answer: Estimate, on: str | None = None) -> list[Outlook]:
         times = tuple(spent["time"].to_list())
         made.append(Outlook(scenario=scenario, times=times, spent=draws, gone=gone, parts=parts))
     return made
+
+
+def frontier(answer: Estimate) -> list[Point]:
+    """Return the configurations of a recommendation, the cheapest first.
+
+    Parameters
+    ----------
+    answer : Estimate
+        What :func:`causalrel.recommend` returned.
+
+    Returns
+    -------
+    list of Point
+        Empty where the answer is refused.
+    """
+    if answer.verdict == "refused":
+        return []
+    made: dict[str, dict[str, Any]] = {}
+    for at, row in enumerate(answer.frame(PROB).iter_rows(named=True)):
+        point = made.setdefault(row["configuration"], {"support": row["support"], "burns": []})
+        if row["quantity"] == "burn":
+            point["burns"].append(((row["mean"], row["low"], row["high"]), row["slo"]))
+        else:
+            point[row["quantity"]] = float(answer.draws[:, at].mean())
+    beaten = {
+        name
+        for name, mine in made.items()
+        for other in made.values()
+        if other["cost"] <= mine["cost"]
+        and other["met"] >= mine["met"]
+        and (other["cost"], other["met"]) != (mine["cost"], mine["met"])
+    }
+    points = []
+    for name, found in made.items():
+        worst, slo = max(found["burns"])
+        one = Point(name=name, support=found["support"], cost=found["cost"], met=found["met"], worst=worst, slo=slo)
+        points.append(replace(one, beaten=name in beaten))
+    return sorted(points, key=lambda point: (point.cost, -point.met, point.name))
 
 
 def _text(level: object) -> str:

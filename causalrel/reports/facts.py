@@ -167,7 +167,7 @@ def _scenario(windows: Windows, answers: Answers) -> dict[str, Any]:
     return make_section(
         "scenario",
         title,
-        [sentences.scenario(answer, windows.slo(answers.on), answers.do)],
+        [sentences.scenario(answer, windows.slo(answers.on), answers.do), *sentences.decision(answer)],
         figure="scenario",
         figure_says=f"Share of the {answers.on} budget used: median, 50% and 90% bands",
         tables=blocks.scenario_tables(answer, answers.on),

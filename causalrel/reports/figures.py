@@ -16,7 +16,7 @@ from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.networks import Network
-from causalrel.reports import charts, diagrams, responses, timelines
+from causalrel.reports import charts, diagrams, frontiers, responses, timelines
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -219,6 +219,8 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
         return lambda ax: charts.ledger(ax, x, wide=wide), charts.ledger_height(x)
     if "scenario" in x.terms.columns:
         return lambda ax: timelines.fan(ax, x, on=more.get("on")), 3.4
+    if "configuration" in x.terms.columns:
+        return lambda ax: frontiers.frontier(ax, x, wide=wide), 4.0
     if responses.has_response(x):
         return lambda ax: responses.response(ax, x), 3.2
     if {"group", "when", "path"} & set(x.terms.columns):

@@ -15,7 +15,7 @@ from causalrel.documents import save_text as save_text
 from causalrel.estimates import Estimate
 from causalrel.graphs import Graph
 from causalrel.provenance import rounded
-from causalrel.reports import blocks
+from causalrel.reports import blocks, sentences
 from causalrel.reports.tables import Kind, failed_checks, make_section, make_table
 
 Format = Literal["text", "md", "json", "html"]
@@ -150,6 +150,7 @@ def _facts(answer: Answer) -> dict[str, Any]:
         questions = [{"key": "answer", "question": burns.question, "verdict": answer.verdict, "failed": failed}]
         notes = [f"Method: {burns.method}.", *(f"Assumption: {text}." for text in burns.assumptions)]
         said = _title(answer)
+        says = sentences.decision(burns)
         tables = blocks.tables_of(answer)
     elif isinstance(answer, Contents):
         says, tables = answer.told, [_frame_table(caption, frame) for caption, frame in answer.frames().items()]
@@ -167,7 +168,7 @@ def _title(answer: Budget | Estimate) -> str:
         return f"{answer.verdict}: error budgets as of {display.when(answer.as_of)} UTC"
     if answer.verdict == "refused":
         return "refused: no answer"
-    titles = {"driver": "attribution", "scenario": "outlook", "of": "effect"}
+    titles = {"driver": "attribution", "scenario": "outlook", "configuration": "recommendation", "of": "effect"}
     return f"{answer.verdict}: {next((titles[key] for key in titles if key in answer.terms.columns), 'answer')}"
 
 

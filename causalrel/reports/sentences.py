@@ -205,6 +205,14 @@ def scenario(answer: Estimate, slo: SLO, do: Mapping[str, Any] | None) -> str:
     )
 
 
+def decision(answer: Estimate) -> list[str]:
+    """Say what to do about a change and what that relies on, nothing where it was not asked."""
+    if not answer.decision:
+        return []
+    between = next((check.says for check in answer.failed if check.name == "relied on"), "")
+    return [f"Decision: {answer.said('decision')}.", f"It relies on this: {between or answer.said('seen')}."]
+
+
 def settings(do: Mapping[str, Any] | None) -> str:
     """Write what is set, such as ``batch_size = 8``."""
     return " and ".join(f"{name} = {display.level(level)}" for name, level in (do or {}).items()) or "the change"

@@ -52,7 +52,8 @@ def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
     ax.set_xlabel("time (UTC)")
     if len(found) > 1:
         ax.legend(loc="best", frameon=False, fontsize=8.5)
-    return f"Probability that the {slo} budget is gone by {display.when(found[0].times[-1])} UTC: {', '.join(said)}"
+    start = f"{answer.decision.capitalize()}: probability" if answer.decision else "Probability"
+    return f"{start} that the {slo} budget is gone by {display.when(found[0].times[-1])} UTC: {', '.join(said)}"
 
 
 def coarse(timeline: pl.DataFrame, slos: dict[str, float]) -> tuple[pl.DataFrame, timedelta]:

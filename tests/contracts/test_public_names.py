@@ -46,6 +46,7 @@ SIGNATURES = {
     "plot": "(x, *, ax=None)",
     "query": "(network, *, of, given=None, do=None, since=0, draws=200, seed=0)",
     "read": "(path, *, columns=None)",
+    "recommend": "(windows, network, *, over, cost, p=0.95, horizon='7d', seed=0)",
     "recover": "(network, *, of, good, shock, lasting=1, steps=48, draws=200, seed=0)",
     "refute": "(windows, graph, *, level=0.05)",
     "report": (
@@ -54,7 +55,7 @@ SIGNATURES = {
     ),
     "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
-    "whatif": "(windows, network, *, do, horizon='7d', draws=1000, seed=0)",
+    "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), draws=1000, seed=0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
 # Every one of these answers for itself in a notebook: a line of text, escaped HTML, a Polars frame.

@@ -1,0 +1,118 @@
+"""The verbs that look ahead: forecast, whatif and recommend."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+import causalrel as cr
+from causalrel import display
+from causalrel.cli.inputs import ask, network_of
+from causalrel.cli.options import (
+    By,
+    Cluster,
+    ColumnMap,
+    Cost,
+    Data,
+    Do,
+    Every,
+    FormatOf,
+    Gate,
+    GraphName,
+    Horizon,
+    Loss,
+    Output,
+    Over,
+    Reach,
+    Seed,
+    Slo,
+    do_of,
+    gate_of,
+    levels_of,
+    loss_of,
+)
+from causalrel.cli.outputs import write_estimate
+
+if TYPE_CHECKING:
+    from causalrel.estimates import Estimate
+
+
+def forecast(
+    data: Data,
+    horizon: Horizon = "7d",
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Say how much of each budget is spent by the horizon, as things are."""
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    write_estimate(cr.forecast(asked.windows, network_of(asked, seed), horizon=horizon, seed=seed), form, output)
+
+
+def whatif(
+    data: Data,
+    do: Do = None,
+    horizon: Horizon = "7d",
+    loss: Loss = None,
+    gate: Gate = None,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Say how much of each budget is spent if something were set differently, and whether to ship it."""
+    least, losses = gate_of(gate), loss_of(loss)
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    network = network_of(asked, seed)
+    found = cr.whatif(asked.windows, network, do=do_of(do) or {}, horizon=horizon, loss=losses, seed=seed)
+    write_estimate(found, form, output)
+    if least is not None:
+        _hold_against(found, least)
+
+
+def _hold_against(found: Estimate, gate: float) -> None:
+    """Leave with exit code 1 where the chance that a budget is exhausted is above a gate."""
+    spent = found.select(quantity="spent", scenario="changed" if found.decision else "as is")
+    end = spent.select(time=spent.terms["time"].max())
+    risk = float((end.draws > 1).any(axis=1).mean())
+    if risk > gate:
+        said = f"P(a budget is exhausted) is {display.number(risk)}, above the gate of {gate}"
+        sys.stderr.write(f"causalrel: {said}\n")
+        raise typer.Exit(1)
+
+
+def recommend(
+    data: Data,
+    over: Over,
+    cost: Cost,
+    p: Reach = 0.95,
+    horizon: Horizon = "7d",
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Recommend the cheapest configuration that meets every SLO."""
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    chosen = dict(levels_of(item) for item in over)
+    network = network_of(asked, seed)
+    found = cr.recommend(asked.windows, network, over=chosen, cost=cost, p=p, horizon=horizon, seed=seed)
+    write_estimate(found, form, output)
