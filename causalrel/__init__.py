@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from causalrel.telemetry import Telemetry as Telemetry
     from causalrel.telemetry.datasets import load_dataset as load_dataset
     from causalrel.telemetry.tables import read as read
+    from causalrel.thresholds import bound as bound
     from causalrel.variables import Variable as Variable
     from causalrel.windows import Windows as Windows
     from causalrel.windows import window as window
@@ -54,6 +55,7 @@ _HOME = {
     "Variable": "variables",
     "Windows": "windows",
     "attribute": "attribution",
+    "bound": "thresholds",
     "budget": "budgets",
     "discover": "discovery",
     "effect": "effects",

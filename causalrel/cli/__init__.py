@@ -263,7 +263,7 @@ def attribute(
     write_estimate(found, form, output)
 
 
-for verb in (outlooks.forecast, outlooks.whatif, outlooks.recommend):
+for verb in (outlooks.forecast, outlooks.whatif, outlooks.recommend, outlooks.bound):
     app.command()(verb)
 
 
