@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from causalrel.telemetry import Telemetry as Telemetry
     from causalrel.telemetry.datasets import load_dataset as load_dataset
     from causalrel.telemetry.tables import read as read
+    from causalrel.thresholds import bound as bound
     from causalrel.variables import Variable as Variable
     from causalrel.windows import Windows as Windows
     from causalrel.windows import window as window
@@ -62,6 +63,7 @@ _HOME = {
     "Windows": "windows",
     "attribute": "attribution",
     "blame": "incidents",
+    "bound": "thresholds",
     "budget": "budgets",
     "discover": "discovery",
     "effect": "effects",

@@ -69,6 +69,8 @@ def slo_file(folder: Path, where: str = "ttft_s <= 1", target: str = "0.99") -> 
         (["recommend", "llm-canary", "--over", "batch_size", "--cost", "1", "--p", "1"], "is no probability to reach"),
         (["recommend", "llm-canary", "--over", "gpu_count", "--cost", "gpu_count"], "nothing can be chosen"),
         (["recommend", "llm-canary", "--over", "load", "--cost", "1"], "role workload, which nobody can set"),
+        (["bound", "llm-canary", "--of", "gpu_count", "--on", "ttft"], "'gpu_count' never varied"),
+        (["bound", "llm-canary", "--of", "queue_s", "--on", "ttft", "--p", "0"], "is no share of windows"),
         (["budget", "llm-canary", "--every", "30d"], "longer than"),
         (["budget", "llm-canary", "--every", "soon"], "is not a duration"),
         (["attribute", "llm-canary", "--during", "2026-02-15"], "is not a span"),

@@ -21,21 +21,21 @@ COST = "40 / batch_size"
 @pytest.fixture(scope="module")
 def asked():
     windows = rollout(3, levels=(4, 8, 16)).windows
-    slo = replace(windows.slos[0], target=1 - 0.96 * windows.slos[0].allowed)
+    slo = replace(windows.slos[0], target=1 - 1.2 * windows.slos[0].allowed)
     windows = replace(windows, slos=(slo,))
     return windows, cr.fit(windows, serving_graph())
 
 
 @pytest.fixture(scope="module")
 def answer(asked):
-    return cr.recommend(*asked, over=OVER, cost=COST, p=0.9)
+    return cr.recommend(*asked, over=OVER, cost=COST, p=0.8)
 
 
 def test_the_cheapest_that_reaches_p_is_recommended(answer) -> None:
     points = extracts.frontier(answer)
-    reach = [point for point in points if point.met >= 0.9]
+    reach = [point for point in points if point.met >= 0.8]
     assert answer.decision == min(reach, key=lambda point: point.cost).name
-    assert min(point.met for point in points) < 0.9
+    assert min(point.met for point in points) < 0.8
 
 
 def test_each_chance_and_cost_is_that_of_the_what_if(asked, answer) -> None:

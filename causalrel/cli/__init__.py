@@ -265,7 +265,7 @@ def attribute(
     write_estimate(found, form, output)
 
 
-for verb in (blame, outlooks.forecast, outlooks.whatif, outlooks.recommend):
+for verb in (blame, outlooks.forecast, outlooks.whatif, outlooks.recommend, outlooks.bound):
     app.command()(verb)
 
 

@@ -104,6 +104,9 @@ Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to se
 Loss = Annotated[str | None, typer.Option("--loss", help="SHIP,HOLD: of harm shipped, of a fine change held; 10,1.")]
 Gate = Annotated[float | None, typer.Option("--gate", help="Exit 1 if P(any budget exhausted) is above this.")]
 Over = Annotated[list[str], typer.Option("--over", help="batch_size or batch_size=4,8 to choose; may be repeated.")]
+Metrics = Annotated[list[str], typer.Option("--of", help="Metric to bound, such as queue_s; may be repeated.")]
+Bounded = Annotated[str, typer.Option("--on", help="The SLO that windows shall meet.")]
+Share = Annotated[float, typer.Option("--p", help="Share of the windows below the bound that shall meet it.")]
 Cost = Annotated[str, typer.Option("--cost", help="What a configuration costs, such as 'gpu_count * 2.5'.")]
 Reach = Annotated[float, typer.Option("--p", help="Probability with which all SLOs shall be met.")]
 

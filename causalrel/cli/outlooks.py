@@ -1,4 +1,4 @@
-"""The verbs that look ahead: forecast, whatif and recommend."""
+"""The verbs that look ahead: forecast, whatif, recommend and bound."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import causalrel as cr
 from causalrel import display
 from causalrel.cli.inputs import ask, network_of
 from causalrel.cli.options import (
+    Bounded,
     By,
     Cluster,
     ColumnMap,
@@ -23,10 +24,12 @@ from causalrel.cli.options import (
     GraphName,
     Horizon,
     Loss,
+    Metrics,
     Output,
     Over,
     Reach,
     Seed,
+    Share,
     Slo,
     do_of,
     gate_of,
@@ -92,6 +95,25 @@ def _hold_against(found: Estimate, gate: float) -> None:
         said = f"P(a budget is exhausted) is {display.number(risk)}, above the gate of {gate}"
         sys.stderr.write(f"causalrel: {said}\n")
         raise typer.Exit(1)
+
+
+def bound(
+    data: Data,
+    of: Metrics,
+    on: Bounded,
+    p: Share = 0.9,
+    slo: Slo = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Bound metrics so that windows below keep meeting an SLO."""
+    asked = ask(data, columns, slo, None, every, by, cluster)
+    write_estimate(cr.bound(asked.windows, of=of, on=on, p=p, seed=seed), form, output)
 
 
 def recommend(

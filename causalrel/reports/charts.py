@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from causalrel import display
 from causalrel.estimates import Estimate
 from causalrel.reports import extracts
@@ -126,6 +128,14 @@ def ledger(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
 
 def effect_rows(answer: Estimate) -> list[Row]:
     """Return the rows of an effect's forest, in burn multiples where there are any."""
+    if "metric" in answer.terms.columns:
+        return [
+            (f"{name} up to {display.number(float(answer.select(metric=name).draws[:, 0].mean()))} {unit}", *below)
+            for name, unit, below in (
+                (row["metric"], row["unit"], extracts.interval(answer.select(metric=row["metric"]).draws[:, 1]))
+                for row in answer.terms.filter(pl.col("quantity") == "bound").iter_rows(named=True)
+            )
+        ]
     found = extracts.contrasts(answer) if "of" in answer.terms.columns else []
     if not found:
         keys = [c for c in answer.terms.columns if c != "unit"]
@@ -145,7 +155,8 @@ def effect(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
     """Draw an effect as a forest."""
     rows = effect_rows(answer)
     burn = "burn" in answer.terms["quantity"].to_list()
-    forest(ax, rows, xlabel="change in burn (multiples of the budget rate)" if burn else answer.unit, wide=wide)
+    xlabel = "change in burn (multiples of the budget rate)" if burn else answer.unit
+    forest(ax, rows, xlabel="share of the windows below" if "metric" in answer.terms.columns else xlabel, wide=wide)
     return answer.question
 
 

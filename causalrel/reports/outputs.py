@@ -168,7 +168,13 @@ def _title(answer: Budget | Estimate) -> str:
         return f"{answer.verdict}: error budgets as of {display.when(answer.as_of)} UTC"
     if answer.verdict == "refused":
         return "refused: no answer"
-    titles = {"driver": "attribution", "scenario": "outlook", "configuration": "recommendation", "of": "effect"}
+    titles = {
+        "metric": "thresholds",
+        "driver": "attribution",
+        "scenario": "outlook",
+        "configuration": "recommendation",
+        "of": "effect",
+    }
     return f"{answer.verdict}: {next((titles[key] for key in titles if key in answer.terms.columns), 'answer')}"
 
 

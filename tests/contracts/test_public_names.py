@@ -29,6 +29,7 @@ NOUNS = (
 SIGNATURES = {
     "attribute": "(windows, network, *, during, against=None, on=None, seed=0)",
     "blame": "(windows, graph, *, during, normal=None, on=None, at=None, seed=0)",
+    "bound": "(windows, *, of, on, p=0.9, seed=0)",
     "budget": "(windows, *, as_of=None, pool='none', seed=0)",
     "discover": "(data, graph=None, *, tiers=None, lags=0, resamples=200, method='auto', seed=0)",
     "effect": (
