@@ -18,6 +18,7 @@ release = importlib.metadata.version("causalrel")
 html_title = f"causalrel {release}"
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
