@@ -126,4 +126,4 @@ def test_the_picture_says_what_is_recommended(answer) -> None:
     assert answer.decision in ax.get_title(loc="left").replace("\n", " ")
     labels = {text.get_text() for text in ax.get_legend().get_texts()}
     assert {"recommended", "seen", "interpolated"} <= labels
-    assert any(np.isclose(line.get_ydata(), 90).all() for line in ax.lines)
+    assert any(np.isclose(line.get_ydata(), 80).all() for line in ax.lines)

@@ -14,12 +14,16 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
-# Set-up and the tools of a contributor are tried elsewhere (.ci/run, test_style), or change the checkout.
-NOT_TYPED = {"git", "uv", "ruff", "mypy", "lint-imports", "pre-commit", ".ci/run"}
+# Set-up and the tools of a contributor are tried elsewhere (.ci/run, test_style, test_site), or change the checkout.
+NOT_TYPED = {"git", "uv", "ruff", "mypy", "lint-imports", "pre-commit", "sphinx-build", ".ci/run"}
 MACHINE = re.compile(
     r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+)/(?!\.\.\.)"
     r"|\b(?:files\.pythonhosted|pypi|test\.pypi|registry\.npmjs)\.org\b"
@@ -39,7 +43,16 @@ def tracked() -> list[Path]:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
         found = [ROOT / name for name in done.stdout.split("\0") if name]
     else:
-        hidden = {".venv", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}
+        hidden = {
+            ".venv",
+            ".git",
+            ".mypy_cache",
+            ".ruff_cache",
+            ".pytest_cache",
+            ".hypothesis",
+            "__pycache__",
+            "_build",
+        }
         found = [path for path in ROOT.rglob("*") if not hidden & set(path.parts)]
     return [path for path in found if path.is_file()]
 
