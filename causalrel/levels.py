@@ -176,7 +176,7 @@ def draw_levels(levels: Levels, length: int, draws: int, rng: np.random.Generato
         made[i] = slow + fast
     low = np.searchsorted(_DISPERSIONS, theta.dispersion).clip(1, len(_DISPERSIONS) - 1)
     upper = rng.random(draws) < theta.upper(low)
-    return np.exp(made.T), _DISPERSIONS[np.where(upper, low, low - 1)]
+    return np.exp(np.clip(made.T, -30.0, 30.0)), _DISPERSIONS[np.where(upper, low, low - 1)]
 
 
 class _Theta:
