@@ -18,7 +18,7 @@ from causalrel.graphs import Graph
 from causalrel.graphs.documents import graph_of
 from causalrel.networks import Mechanism, Network
 from causalrel.provenance import fingerprint, package_version
-from causalrel.slos import SLO
+from causalrel.slos import slo_of
 from causalrel.tables import States, Table, check_cells
 from causalrel.telemetry.documents import said, whole
 
@@ -283,7 +283,7 @@ def _network(spec: _Network, path: str) -> Network:
             )
             for name in graph.order()
         ),
-        slos=tuple(_slo(facts) for facts in spec.slos),
+        slos=tuple(slo_of(facts) for facts in spec.slos),
         width=timedelta(seconds=spec.width_s),
         checks=tuple(Check(name=name, passed=passed, says=says) for name, passed, says in spec.checks),
         origin=Origin(**msgspec.structs.asdict(spec.origin)),
@@ -309,11 +309,4 @@ def _table(name: str, spec: _Table, cards: Mapping[str, int], path: str) -> Tabl
         weight=made[1],
         first_mean=made[2],
         first_weight=made[3],
-    )
-
-
-def _slo(facts: Mapping[str, Any]) -> SLO:
-    named = {key: value for key, value in facts.items() if key not in ("period_s", "slice_s")}
-    return SLO(
-        **named, period=timedelta(seconds=facts["period_s"]), slice_width=timedelta(seconds=facts.get("slice_s", 0))
     )
