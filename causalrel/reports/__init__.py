@@ -8,6 +8,7 @@ from typing import Any
 from causalrel.networks import Network
 from causalrel.reports.answers import Asked, Level, Span, gather
 from causalrel.reports.documents import Report, Section, compose
+from causalrel.reports.governance import assess
 from causalrel.windows import Windows
 
 __all__ = ["Report", "Section", "compose", "report"]
@@ -85,6 +86,7 @@ def report(
     >>> made.sections[1].title
     'Who burnt it'
     """
+    assessed = assess(windows.slos, governance)
     answers = gather(
         windows,
         network,
@@ -100,4 +102,4 @@ def report(
     )
     if progress is not None:
         progress("writing")
-    return compose(windows, network, answers, title=title, sources=sources, governance=governance, seed=seed)
+    return compose(windows, network, answers, title=title, sources=sources, governance=assessed, seed=seed)

@@ -135,6 +135,11 @@ def gather(
     """
     from causalrel.attribution import attribute
 
+    if any(mechanism.form == "table" for mechanism in network.mechanisms):
+        raise errors.bad_question(
+            "a report needs a network of regressions, and this one is of tables",
+            "fit a graph without lags, and no states",
+        )
     told = progress or (lambda _: None)
     told("budgets")
     spent = budget(windows, seed=seed)

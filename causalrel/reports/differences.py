@@ -11,6 +11,7 @@ from causalrel.reports.records import Claim, Parts, Written
 
 _VALUES = ("mean", "sd", "low", "high", "value")
 _MOST = 8
+_LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Change:
     Parameters
     ----------
     what : str
-        ``data``, ``slo``, ``edge``, ``graph``, ``sentence``, ``number``, ``verdict``, ``check``, ``table`` or
+        ``data``, ``slo``, ``edge``, ``graph``, ``seed``, ``sentence``, ``number``, ``verdict``, ``check``, ``table`` or
         ``replay``.
     where : str
         Which one: a name a reader knows.
@@ -70,7 +71,7 @@ def answers(before: Written, now: Written, within: float) -> list[Change]:
         Empty where all is the same.
     """
     again = {claim.key: claim for claim in now.claims}
-    made: list[Change] = []
+    made: list[Change] = [*_seeds(before, now)]
     for claim in before.claims:
         found = again.pop(claim.key, None)
         if found is None:
@@ -174,11 +175,8 @@ def _listed(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Ite
             yield Change(what=what, where=name, says="it was there and is gone")
         elif old != now[name]:
             new = now[name]
-            said = [
-                f"{field} was {_shown(old.get(field))} and is {_shown(new.get(field))}"
-                for field in dict.fromkeys([*old, *new])
-                if old.get(field) != new.get(field)
-            ]
+            fields = [field for field in dict.fromkeys([*old, *new]) if old.get(field) != new.get(field)]
+            said = [f"{field} {_turn(_shown(old.get(field)), _shown(new.get(field)))}" for field in fields]
             yield Change(what=what, where=name, says="; ".join(said))
     for name in now:
         if name not in before:
@@ -186,18 +184,32 @@ def _listed(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Ite
 
 
 def _claim(before: Claim, now: Claim, within: float) -> Iterator[Change]:
+    """Compare two sentences; what stands on one answer alone is compared there."""
     key = before.key
     if before.verdict != now.verdict:
         yield Change(what="verdict", where=key, says=f"it was {before.verdict} and is {now.verdict}")
     moved = list(_numbers(key, before.numbers, now.numbers, within))
     yield from moved
     if before.says != now.says and (moved or not within):
-        yield Change(what="sentence", where=key, says=f"it said {_shown(before.says)} and says {_shown(now.says)}")
-    for field in ("method", "assumptions", "calls"):
-        old, new = getattr(before, field), getattr(now, field)
+        yield Change(what="sentence", where=key, says=f"it {_turn(before.says, now.says)}")
+    if len(before.of) > 1:
+        return
+    for field, old, new in (
+        ("method", before.method, now.method),
+        ("assumptions", before.assumptions, now.assumptions),
+        ("call", *([{**call, "seed": None} for call in claim.calls] for claim in (before, now))),
+    ):
         if old != new:
-            yield Change(what="sentence", where=key, says=f"{field}: was {_shown(old)} and is {_shown(new)}")
+            yield Change(what="sentence", where=key, says=f"its {field} {_turn(str(old), str(new))}")
     yield from _checks(key, before.checks, now.checks, within)
+
+
+def _seeds(before: Written, now: Written) -> Iterator[Change]:
+    """Say where sentences were asked with another seed than their record tells."""
+    seeds = {claim.origin.get("seed") for claim in before.claims} - {now.record.seed}
+    if seeds:
+        said = f"the sentences say {', '.join(map(str, sorted(seeds, key=str)))} and the record says {now.record.seed}"
+        yield Change(what="seed", where="record", says=said)
 
 
 def _checks(
@@ -205,9 +217,7 @@ def _checks(
 ) -> Iterator[Change]:
     def named(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         shown = ("passed",) if within else ("passed", "says")
-        return {
-            f"{check.get('of')}: {check.get('name')}": {name: check.get(name) for name in shown} for check in checks
-        }
+        return {str(one.get("name")): {name: one.get(name) for name in shown} for one in checks}
 
     for change in _listed("check", named(before), named(now)):
         yield Change(what="check", where=key, says=f"{change.where}: {change.says}")
@@ -225,7 +235,7 @@ def _numbers(
     moves = [(_moved(old[name], new[name]), name) for name in old if name in new and old[name] != new[name]]
     moves = [(far, name) for far, name in moves if far > within]
     if moves:
-        far, name = max(moves, key=lambda move: move[0])
+        far, name = max(moves, key=lambda move: (move[0] < float("inf"), move[0]))
         was, is_, sd = _headline(old[name]), _headline(new[name]), old[name].get("sd")
         beside = f", {display.number(far)} of its sd of {display.number(sd)}" if sd else ""
         said = f"{len(moves)} of {len(old)} differ; {_term(name)} was {_exact(was)} and is {_exact(is_)}{beside}"
@@ -277,8 +287,21 @@ def _exact(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = "not told" if value in (None, "") else f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= 400 else f"{text[:397]}..."
+    return "not told" if value in (None, "") else str(value)
+
+
+def _turn(before: str, now: str) -> str:
+    """Say what a text was and is, without the words at both ends that stayed."""
+    old, new = before.split(), now.split()
+    shorter = min(len(old), len(new))
+    first = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    rest = next((i for i in range(shorter - first) if old[-1 - i] != new[-1 - i]), shorter - first)
+    if first + rest < 6:
+        first = rest = 0
+    ends = [" ".join(words[first : len(words) - rest]) or "nothing" for words in (old, new)]
+    was, is_ = (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..." for text in ends)
+    after = f" after '{' '.join(old[max(0, first - 4) : first])}'" if first else ""
+    return f"was '{was}' and is '{is_}'{after}"
 
 
 def _some(names: Sequence[str]) -> str:
