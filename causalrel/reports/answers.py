@@ -135,11 +135,6 @@ def gather(
     """
     from causalrel.attribution import attribute
 
-    if any(mechanism.form == "table" for mechanism in network.mechanisms):
-        raise errors.bad_question(
-            "a report needs a network of regressions, and this one is of tables",
-            "fit a graph without lags, and no states",
-        )
     told = progress or (lambda _: None)
     told("budgets")
     spent = budget(windows, seed=seed)
@@ -257,6 +252,11 @@ def _varied(windows: Windows, network: Network) -> list[tuple[str, None]]:
 
 
 def _about(network: Network, spent: Budget, on: str | None) -> str:
+    if any(mechanism.form == "table" for mechanism in network.mechanisms):
+        raise errors.bad_question(
+            "a report needs a network of regressions, and this one is of tables",
+            "fit a graph without lags, and no states",
+        )
     names = [slo.name for slo in network.slos]
     if not names:
         raise errors.bad_question("report: the network holds no SLO", "fit a graph with an SLO as outcome")

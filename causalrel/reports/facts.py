@@ -58,35 +58,19 @@ def make_facts(
         ``schema``, ``verdict``, ``headline``, ``questions``, ``sections``, the answers themselves, a record for each
         sentence and the fingerprint of all; times are datetimes and floats unrounded.
     """
-    slo = windows.slo(answers.on)
     record = make_record(windows, network, answers, sources=sources, seed=seed)
     governance = assess(windows.slos, assessed)
-    used, burn = _used(answers, slo.name), _burn(windows, answers)
+    used, burn = _used(answers, answers.on), _burn(windows, answers)
     sections = [
-        _budgets(windows, answers),
-        _attribution(answers),
-        *([_effects(answers, slo)] if answers.effects else []),
-        _scenario(windows, answers),
+        *_answered(windows, answers),
         *grounds.sections(windows, network.graph, answers, record, governance),
     ]
-    headline = sentences.headline(
-        slo=slo,
-        during=answers.during,
-        burn=burn,
-        used=used,
-        seen=_seen(windows, answers, slo.name),
-        attribution=answers.attribution,
-        effects=answers.effects,
-        scenario=answers.scenario,
-        do=answers.do,
-        where=answers.where,
-    )
+    headline = _headline(windows, answers, burn, used)
     graph = network.graph.fingerprint()
     counts = {"burn": burn, "spent": used}
     claims = make_claims(windows, graph, answers, headline=headline, sections=sections, counts=counts, seed=seed)
-    next(section for section in sections if section["key"] == "provenance")["tables"].append(
-        grounds.claim_table(claims)
-    )
+    provenance = next(section for section in sections if section["key"] == "provenance")
+    provenance["tables"].append(grounds.claim_table(claims))
     facts = {
         "schema": f"{SCHEMA}/{VERSION}",
         "verdict": overall([answer for _, answer in answers.named()]),
@@ -111,6 +95,31 @@ def make_facts(
         "claims": claims,
     }
     return {**facts, "fingerprint": fingerprint(rounded(facts))}
+
+
+def _answered(windows: Windows, answers: Answers) -> list[dict[str, Any]]:
+    return [
+        _budgets(windows, answers),
+        _attribution(answers),
+        *([_effects(answers, windows.slo(answers.on))] if answers.effects else []),
+        _scenario(windows, answers),
+    ]
+
+
+def _headline(windows: Windows, answers: Answers, burn: float | None, used: float | None) -> str:
+    slo = windows.slo(answers.on)
+    return sentences.headline(
+        slo=slo,
+        during=answers.during,
+        burn=burn,
+        used=used,
+        seen=_seen(windows, answers, slo.name),
+        attribution=answers.attribution,
+        effects=answers.effects,
+        scenario=answers.scenario,
+        do=answers.do,
+        where=answers.where,
+    )
 
 
 def _questions(answers: Answers) -> list[dict[str, Any]]:
