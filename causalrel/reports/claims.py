@@ -91,6 +91,7 @@ def data_parts(windows: Windows) -> dict[str, Any]:
 
     Examples
     --------
+    >>> from datetime import datetime
     >>> frame = pl.DataFrame({"t": [datetime(2026, 2, 11, hour) for hour in range(3)], "n": 9, "b": [0, 1, 2]})
     >>> made = Windows.from_frame(frame, time="t", roles={}, events={"slo": ("n", "b")})
     >>> list(data_parts(made)["days"])
