@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from causalrel.reports import Report as Report
     from causalrel.reports import report as report
     from causalrel.reports.figures import plot as plot
+    from causalrel.reports.verification import Verification as Verification
+    from causalrel.reports.verification import verify as verify
     from causalrel.scenarios import forecast as forecast
     from causalrel.scenarios import whatif as whatif
     from causalrel.simulation import simulate as simulate
@@ -60,6 +62,7 @@ _HOME = {
     "SLO": "slos",
     "Telemetry": "telemetry",
     "Variable": "variables",
+    "Verification": "reports.verification",
     "Windows": "windows",
     "attribute": "attribution",
     "blame": "incidents",
@@ -84,6 +87,7 @@ _HOME = {
     "report": "reports",
     "save_network": "archives",
     "simulate": "simulation",
+    "verify": "reports.verification",
     "whatif": "scenarios",
     "window": "windows",
 }

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 
 def package_version() -> str:
@@ -50,6 +51,27 @@ def fingerprint(facts: object) -> str:
     """
     text = json.dumps(facts, sort_keys=True, default=str, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def frame_fingerprint(frame: pl.DataFrame) -> str:
+    """Return a short hash of a frame's values, floats at nine decimals.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Any frame of scalars.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits.
+
+    Examples
+    --------
+    >>> frame_fingerprint(pl.DataFrame({"a": [0.1 + 0.2]})) == frame_fingerprint(pl.DataFrame({"a": [0.3]}))
+    True
+    """
+    return hashlib.sha256(frame.write_csv(float_precision=9).encode()).hexdigest()[:16]
 
 
 def rounded(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from causalrel.metrics import rollup_samples
 from causalrel.notices import metric_notices, notices
 from causalrel.partials import cut_requests
 from causalrel.plans import Plan, plan_rollup
-from causalrel.provenance import package_version
+from causalrel.provenance import frame_fingerprint, package_version
 from causalrel.quantiles import Quantile, add_quantiles, plan_quantiles
 from causalrel.rollups import check_rows, finish_rollup, sum_parts
 from causalrel.slos import SLO, slos_fingerprint
@@ -248,11 +247,10 @@ class Windows:
         Origin
             The origin.
         """
-        digest = hashlib.sha256(self.table.write_csv(float_precision=9).encode()).hexdigest()[:16]
         return Origin(
             version=package_version(),
             seed=seed,
-            data=digest,
+            data=frame_fingerprint(self.table),
             span=self.span,
             slos=slos_fingerprint(self.slos),
             graph=graph,

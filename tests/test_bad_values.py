@@ -228,6 +228,15 @@ def test_case_077_and_078_hostile_labels_are_inert(asker: Asker, label: str, for
         assert label in [row["unit"] for row in json.loads(said.out)["budgets"]]
 
 
+def test_case_078_no_answer_is_a_spreadsheet(asker: Asker) -> None:
+    """A cell that starts with '=' does nothing in the formats there are; a format of cells would have to quote it."""
+    table({"service": ["=1+1", "@x"] * 100}).write_parquet(asker.folder / "a.parquet")
+    assert asker.budget(asker.folder / "a.parquet", "--format", "csv").code == 2
+    cells = re.compile(r"write_(csv|excel|ods)\(|csv\.(Dict)?[wW]riter")
+    package = Path(cr.__file__).parent
+    assert [path.name for path in package.rglob("*.py") if cells.search(path.read_text())] == ["provenance.py"]
+
+
 def test_case_079_labels_that_look_like_numbers_stay_text(asker: Asker) -> None:
     got = cr.read(asker.put("a.csv", lines(f"{S},007", f"{S},1e3", head="time,model")))
     assert got.frame()["model"].to_list() == ["007", "1e3"]

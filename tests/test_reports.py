@@ -505,11 +505,15 @@ def test_every_noun_is_rendered(form: str) -> None:
 def test_command_asks_the_same_again(plain: tuple[Windows, Answers, Report]) -> None:
     _, answers, _ = plain
     named = replace(answers, asked=(("batch_size", ("4", 8.0)),), against=(START, DURING[0]), where="load > 1")
-    assert named.command("1h", 7) == (
-        "causalrel report DATA --every 1h --during 2026-02-10T00:00,2026-02-11T00:00 "
+    asked = (
+        "--every 1h --during 2026-02-10T00:00,2026-02-11T00:00 "
         "--against 2026-02-09T00:00,2026-02-10T00:00 --on ttft --effect batch_size=4,8 --where 'load > 1' "
         "--do batch_size=4 --horizon 3d --seed 7"
     )
+    record = {"sources": {}, "every": "1h", "seed": 7}
+    assert named.command(record) == f"causalrel report DATA {asked}"
+    record["sources"] = {"data": "my logs", "slo": "llm-chat", "by": "node"}
+    assert named.command(record) == f"causalrel report 'my logs' --slo llm-chat --by node {asked}"
 
 
 def test_best_setting_is_the_one_that_helps_most() -> None:

@@ -28,12 +28,10 @@ from causalrel.cli.options import (
     DesignOf,
     Do,
     During,
-    Effects,
     Every,
     Form,
     FormatOf,
     GraphName,
-    Horizon,
     On,
     Output,
     Pool,
@@ -49,7 +47,8 @@ from causalrel.cli.options import (
     levels_of,
     span_of,
 )
-from causalrel.cli.outputs import progress, write, write_estimate, write_text
+from causalrel.cli.outputs import write, write_estimate, write_text
+from causalrel.cli.reports import report, verify
 
 app = typer.Typer(
     name="causalrel",
@@ -269,44 +268,8 @@ for verb in (blame, outlooks.forecast, outlooks.whatif, outlooks.recommend, outl
     app.command()(verb)
 
 
-@app.command()
-def report(
-    data: Data,
-    slo: Slo = None,
-    graph: GraphName = None,
-    every: Every = None,
-    by: By = None,
-    columns: ColumnMap = None,
-    cluster: Cluster = None,
-    during: During = None,
-    against: Against = None,
-    on: On = None,
-    effects: Effects = None,
-    where: Where = None,
-    do: Do = None,
-    horizon: Horizon = "7d",
-    seed: Seed = 0,
-    form: FormatOf = None,
-    output: Output = None,
-) -> None:
-    """Write the causal attribution report."""
-    with progress() as told:
-        told("reading")
-        asked = ask(data, columns, slo, graph or "", every, by, cluster)
-        made = cr.report(
-            asked.windows,
-            network_of(asked, seed),
-            during=span_of(during, "--during") or asked.during,
-            against=span_of(against, "--against"),
-            on=on,
-            effects=[levels_of(item) for item in effects] if effects else None,
-            where=where,
-            do=do_of(do) or asked.do or None,
-            horizon=horizon,
-            progress=told,
-            seed=seed,
-        )
-        write(made, form, output)
+app.command()(report)
+app.command()(verify)
 
 
 @app.command()

@@ -31,6 +31,8 @@ class Asked:
         Span the data set's card points at.
     do : dict of str to str
         What the data set's card would set.
+    sources : dict of str to str
+        What the inputs are named by.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class Asked:
     graph: Graph | None
     during: tuple[str, str] | None
     do: dict[str, str]
+    sources: dict[str, str]
 
 
 def telemetry_of(data: str, columns: str | None) -> Any:
@@ -179,7 +182,14 @@ def ask(
             sys.stderr.write(f"note: the data lack {', '.join(missing)} of graph {believed.name}; marginalised out\n")
         believed = believed.project(windows.names)
     span = card.get("during")
-    return Asked(windows=windows, graph=believed, during=(span[0], span[1]) if span else None, do=card.get("do", {}))
+    sources = {"data": data, "slo": slos, "graph": named, "by": units if isinstance(units, str) else ",".join(units)}
+    return Asked(
+        windows=windows,
+        graph=believed,
+        during=(span[0], span[1]) if span else None,
+        do=card.get("do", {}),
+        sources={name: value for name, value in {**sources, "columns": columns}.items() if value},
+    )
 
 
 def graph_of(asked: Asked) -> Graph:

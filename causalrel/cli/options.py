@@ -96,6 +96,9 @@ On = Annotated[str | None, typer.Option("--on", help="The SLO asked about.")]
 During = Annotated[str | None, typer.Option("--during", help="START,END in UTC, such as 2026-02-15T09:00,2026-02-16.")]
 Against = Annotated[str | None, typer.Option("--against", help="START,END to compare with.")]
 Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 7d.")]
+Governance = Annotated[
+    Path | None, typer.Option("--governance", help="What was assessed: consequences, payers, limits (YAML).")
+]
 Where = Annotated[str | None, typer.Option("--where", help="Only windows that meet this predicate.")]
 Effects = Annotated[list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")]
 Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what goes through it; may be repeated.")]

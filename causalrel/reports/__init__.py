@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from causalrel.networks import Network
 from causalrel.reports.answers import Asked, Level, Span, gather
 from causalrel.reports.documents import Report, Section, compose
+from causalrel.reports.governance import assess
 from causalrel.windows import Windows
 
 __all__ = ["Report", "Section", "compose", "report"]
@@ -24,6 +26,8 @@ def report(
     do: Mapping[str, Level] | None = None,
     horizon: str = "7d",
     title: str = "",
+    sources: Mapping[str, str] | None = None,
+    governance: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
     seed: int = 0,
 ) -> Report:
@@ -52,6 +56,12 @@ def report(
         How far ahead, such as ``7d``.
     title : str
         Title; made from the span where empty.
+    sources : mapping of str to str, optional
+        What the inputs are named by, so that :func:`causalrel.verify` finds them again: ``data`` (a path, or the name
+        of a shipped data set), ``slo``, ``graph``, ``by``, ``columns``.
+    governance : mapping, optional
+        What was assessed: text of ``privacy``, ``regulation``, ``human_review`` and ``energy_policy``; under ``slos``,
+        by name of an SLO, ``owner``, ``consequence`` and ``budget_of``. The rest is told as not assessed.
     progress : callable, optional
         Told the name of each stage as it starts.
     seed : int
@@ -76,6 +86,7 @@ def report(
     >>> made.sections[1].title
     'Who burnt it'
     """
+    assessed = assess(windows.slos, governance)
     answers = gather(
         windows,
         network,
@@ -91,4 +102,4 @@ def report(
     )
     if progress is not None:
         progress("writing")
-    return compose(windows, network, answers, title=title, seed=seed)
+    return compose(windows, network, answers, title=title, sources=sources, governance=assessed, seed=seed)

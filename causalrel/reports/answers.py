@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import polars as pl
 
@@ -75,9 +76,12 @@ class Answers:
             ("scenario", self.scenario),
         ]
 
-    def command(self, width: str, seed: int) -> str:
-        """Return a command line that asks the same of the same data, ``DATA`` left to the reader."""
-        words = ["causalrel", "report", "DATA", "--every", width, "--during", _times(self.during)]
+    def command(self, record: Mapping[str, Any]) -> str:
+        """Return a command line that asks the same of the same data; ``DATA`` stands for data of no name."""
+        named = {"data": "DATA", **record["sources"]}
+        words = ["causalrel", "report", named.pop("data")]
+        words += [word for name, value in named.items() for word in (f"--{name}", value)]
+        words += ["--every", record["every"], "--during", _times(self.during)]
         if self.against is not None:
             words += ["--against", _times(self.against)]
         words += ["--on", self.on]
@@ -87,7 +91,7 @@ class Answers:
             words += ["--where", self.where]
         for name, level in self.do.items():
             words += ["--do", f"{name}={display.level(level)}"]
-        words += ["--horizon", self.horizon, "--seed", str(seed)]
+        words += ["--horizon", self.horizon, "--seed", str(record["seed"])]
         return shlex.join([display.plain(word) for word in words])
 
 
@@ -102,6 +106,7 @@ def gather(
     where: str | None = None,
     do: Mapping[str, Level] | None = None,
     horizon: str = "7d",
+    again: bool = False,
     progress: Callable[[str], None] | None = None,
     seed: int = 0,
 ) -> Answers:
@@ -115,6 +120,8 @@ def gather(
         A network fitted to them.
     during, against, on, effects, where, do, horizon, progress, seed
         As in :func:`causalrel.report`.
+    again : bool
+        Whether the questions are those of a report that is asked again, whose reader named none.
 
     Returns
     -------
@@ -136,13 +143,15 @@ def gather(
     told("attribution")
     blame = _tried(
         partial(attribute, windows, network, during=span, against=other, on=about, seed=seed),
-        named=during is not None or against is not None,
+        named=not again and (during is not None or against is not None),
         question=f"Who burnt the {about} budget?",
         windows=windows,
         seed=seed,
     )
     asked = effects if effects is not None else _varied(windows, network)
-    found = tuple(_effects(windows, network, asked, about, where, told, named=effects is not None, seed=seed))
+    found = tuple(
+        _effects(windows, network, asked, about, where, told, named=effects is not None and not again, seed=seed)
+    )
     told("what happens next")
     chosen = dict(do) if do is not None else best_setting(found, about)
     return Answers(
@@ -150,7 +159,7 @@ def gather(
         attribution=blame,
         effects=found,
         asked=tuple((of, tuple(levels) if levels else None) for of, levels in asked),
-        scenario=_scenario(windows, network, chosen, horizon, named=do is not None, seed=seed),
+        scenario=_scenario(windows, network, chosen, horizon, named=do is not None and not again, seed=seed),
         on=about,
         during=span,
         against=other,
@@ -243,6 +252,11 @@ def _varied(windows: Windows, network: Network) -> list[tuple[str, None]]:
 
 
 def _about(network: Network, spent: Budget, on: str | None) -> str:
+    if any(mechanism.form == "table" for mechanism in network.mechanisms):
+        raise errors.bad_question(
+            "a report needs a network of regressions, and this one is of tables",
+            "fit a graph without lags, and no states",
+        )
     names = [slo.name for slo in network.slos]
     if not names:
         raise errors.bad_question("report: the network holds no SLO", "fit a graph with an SLO as outcome")

@@ -160,7 +160,7 @@ def draw(ax: Axes, graph: Graph, layout: Layout) -> str:
         )
         name = slot.removeprefix("\x00")
         ax.text(x, y - 0.09, safe(name, most), ha="center", va="center", fontsize=size, zorder=4)
-        ax.text(x, y + 0.2, role, ha="center", va="center", fontsize=6.5, color="#4d4d4d", zorder=4)
+        ax.text(x, y + 0.22, role, ha="center", va="center", fontsize=8, color="#4d4d4d", zorder=4)
     bottom = max((y for _, y in layout.places.values()), default=0.0) + 0.6
     ax.set_xlim(-half - 0.03, len(layout.columns) - 1 + half + _BOW + 0.02)
     ax.set_ylim(bottom, min((y for _, y in layout.places.values()), default=0.0) - 0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,16 @@ class Report:
         return head + display.html_table(frame.columns, frame.rows())
 
 
-def compose(windows: Windows, network: Network, answers: Answers, *, title: str = "", seed: int = 0) -> Report:
+def compose(
+    windows: Windows,
+    network: Network,
+    answers: Answers,
+    *,
+    title: str = "",
+    sources: Mapping[str, str] | None = None,
+    governance: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Report:
     """Compose answers into a report; nothing is asked and nothing drawn.
 
     Parameters
@@ -173,6 +183,8 @@ def compose(windows: Windows, network: Network, answers: Answers, *, title: str 
         What :func:`causalrel.reports.answers.gather` returned.
     title : str
         Title; made from the span where empty.
+    sources, governance : mapping, optional
+        As in :func:`causalrel.report`.
     seed : int
         Seed the answers were drawn with.
 
@@ -181,7 +193,7 @@ def compose(windows: Windows, network: Network, answers: Answers, *, title: str 
     Report
         The report.
     """
-    facts = make_facts(windows, network, answers, title=title, seed=seed)
+    facts = make_facts(windows, network, answers, title=title, sources=sources, assessed=governance, seed=seed)
     held: dict[str, Budget | Estimate | Graph] = {
         "budgets": answers.budget,
         "attribution": answers.attribution,

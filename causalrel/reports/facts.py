@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
 from causalrel.networks import Network
+from causalrel.provenance import fingerprint, rounded
 from causalrel.reports import blocks, extracts, grounds, sentences
 from causalrel.reports.answers import Answers, overall
+from causalrel.reports.claims import make_claims, make_record
+from causalrel.reports.governance import assess
 from causalrel.reports.tables import failed_checks, make_section
 from causalrel.slos import SLO
 from causalrel.windows import Windows
 
-SCHEMA = "causalrel/report/1"
+SCHEMA = "causalrel/report"
+#: Of the layout of a report in JSON.
+VERSION = 2
 
 
-def make_facts(windows: Windows, network: Network, answers: Answers, *, title: str, seed: int) -> dict[str, Any]:
+def make_facts(
+    windows: Windows,
+    network: Network,
+    answers: Answers,
+    *,
+    title: str,
+    sources: Mapping[str, str] | None = None,
+    assessed: Mapping[str, Any] | None = None,
+    seed: int,
+) -> dict[str, Any]:
     """Return everything a report says.
 
     Parameters
@@ -30,40 +45,37 @@ def make_facts(windows: Windows, network: Network, answers: Answers, *, title: s
         What was asked and answered.
     title : str
         Title of the report.
+    sources : mapping, optional
+        What its inputs are named by; see :func:`causalrel.report`.
+    assessed : mapping, optional
+        Governance as it was given; see :func:`causalrel.report`.
     seed : int
         Seed of the draws.
 
     Returns
     -------
     dict
-        ``schema``, ``verdict``, ``headline``, ``questions``, ``sections`` and the answers themselves; times are
-        datetimes and floats unrounded.
+        ``schema``, ``verdict``, ``headline``, ``questions``, ``sections``, the answers themselves, a record for each
+        sentence and the fingerprint of all; times are datetimes and floats unrounded.
     """
-    slo = windows.slo(answers.on)
-    used = _used(answers, slo.name)
+    record = make_record(windows, network, answers, sources=sources, seed=seed)
+    governance = assess(windows.slos, assessed)
+    used, burn = _used(answers, answers.on), _burn(windows, answers)
     sections = [
-        _budgets(windows, answers),
-        _attribution(answers),
-        *([_effects(answers, slo)] if answers.effects else []),
-        _scenario(windows, answers),
-        *grounds.sections(windows, network.graph, answers, seed),
+        *_answered(windows, answers),
+        *grounds.sections(windows, network.graph, answers, record, governance),
     ]
-    return {
-        "schema": SCHEMA,
+    headline = _headline(windows, answers, burn, used)
+    graph = network.graph.fingerprint()
+    counts = {"burn": burn, "spent": used}
+    claims = make_claims(windows, graph, answers, headline=headline, sections=sections, counts=counts, seed=seed)
+    provenance = next(section for section in sections if section["key"] == "provenance")
+    provenance["tables"].append(grounds.claim_table(claims))
+    facts = {
+        "schema": f"{SCHEMA}/{VERSION}",
         "verdict": overall([answer for _, answer in answers.named()]),
         "title": title or f"Error budgets {sentences.span(*answers.during)}",
-        "headline": sentences.headline(
-            slo=slo,
-            during=answers.during,
-            burn=_burn(windows, answers),
-            used=used,
-            seen=_seen(windows, answers, slo.name),
-            attribution=answers.attribution,
-            effects=answers.effects,
-            scenario=answers.scenario,
-            do=answers.do,
-            where=answers.where,
-        ),
+        "headline": headline,
         "during": list(answers.during),
         "against": list(answers.against) if answers.against else None,
         "on": answers.on,
@@ -77,8 +89,37 @@ def make_facts(windows: Windows, network: Network, answers: Answers, *, title: s
         "graph": network.graph.facts(),
         "slos": [item.facts() for item in windows.slos],
         "changes": _changes(windows),
-        "origin": windows.origin(seed, network.graph.fingerprint()).facts(),
+        "origin": windows.origin(seed, graph).facts(),
+        "governance": governance,
+        "record": record,
+        "claims": claims,
     }
+    return {**facts, "fingerprint": fingerprint(rounded(facts))}
+
+
+def _answered(windows: Windows, answers: Answers) -> list[dict[str, Any]]:
+    return [
+        _budgets(windows, answers),
+        _attribution(answers),
+        *([_effects(answers, windows.slo(answers.on))] if answers.effects else []),
+        _scenario(windows, answers),
+    ]
+
+
+def _headline(windows: Windows, answers: Answers, burn: float | None, used: float | None) -> str:
+    slo = windows.slo(answers.on)
+    return sentences.headline(
+        slo=slo,
+        during=answers.during,
+        burn=burn,
+        used=used,
+        seen=_seen(windows, answers, slo.name),
+        attribution=answers.attribution,
+        effects=answers.effects,
+        scenario=answers.scenario,
+        do=answers.do,
+        where=answers.where,
+    )
 
 
 def _questions(answers: Answers) -> list[dict[str, Any]]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from causalrel import display
 from causalrel.graphs import Graph
-from causalrel.reports import diagrams
+from causalrel.reports import claims, diagrams, governance
 from causalrel.reports.answers import Answers
 from causalrel.reports.tables import Kind, make_section, make_table
-from causalrel.variables import duration_text
 from causalrel.windows import Windows
 
-_LIBRARIES = ("dowhy", "numpy", "polars")
 
-
-def sections(windows: Windows, graph: Graph, answers: Answers, seed: int) -> list[dict[str, Any]]:
+def sections(
+    windows: Windows, graph: Graph, answers: Answers, record: Mapping[str, Any], assessed: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return the sections on graph, assumptions, checks, provenance and governance.
 
     Parameters
@@ -27,8 +26,10 @@ def sections(windows: Windows, graph: Graph, answers: Answers, seed: int) -> lis
         The graph.
     answers : Answers
         What was answered.
-    seed : int
-        Seed of the draws.
+    record : mapping
+        What :func:`causalrel.reports.claims.make_record` returned.
+    assessed : mapping
+        What :func:`causalrel.reports.governance.assess` returned.
 
     Returns
     -------
@@ -39,8 +40,8 @@ def sections(windows: Windows, graph: Graph, answers: Answers, seed: int) -> lis
         _graph(graph, graph.leading_to(answers.on, windows.varying), answers.on),
         _assumptions(answers),
         _checks(answers),
-        _provenance(windows, graph, answers, seed),
-        _governance(windows),
+        _provenance(windows, graph, answers, record),
+        governance.section(windows.slos, assessed),
     ]
 
 
@@ -85,52 +86,45 @@ def _checks(answers: Answers) -> dict[str, Any]:
     return make_section("checks", "Checks", [says], tables=tables)
 
 
-def _provenance(windows: Windows, graph: Graph, answers: Answers, seed: int) -> dict[str, Any]:
-    origin = windows.origin(seed, graph.fingerprint())
+def _provenance(windows: Windows, graph: Graph, answers: Answers, record: Mapping[str, Any]) -> dict[str, Any]:
+    origin = windows.origin(record["seed"], graph.fingerprint())
     start, end = windows.span
-    width, units = duration_text(windows.width), len(windows.units)
+    units = len(windows.units)
+    says_data = f"{windows.table.height:,} windows of {record['every']} in {units} unit{'' if units == 1 else 's'}"
     rows = [
-        [
-            "data",
-            f"{origin.data}: {windows.table.height:,} windows of {width} in {units} unit{'' if units == 1 else 's'}",
-        ],
+        ["data", f"{origin.data}: {says_data}"],
         ["span", f"{display.when(start)} to {display.when(end)} UTC"],
         ["SLOs", f"{origin.slos}: {', '.join(slo.name for slo in windows.slos)}"],
         ["graph", f"{origin.graph}: {graph.name}, version {graph.version}"],
-        ["seed", str(seed)],
-        ["causalrel", origin.version],
-        *[[library, _version(library)] for library in _LIBRARIES],
-        ["reproduce", answers.command(width, seed)],
+        ["seed", str(record["seed"])],
+        *[[name, said] for name, said in record["versions"].items()],
+        ["reproduce", answers.command(record)],
     ]
     table = make_table("Where it comes from", {"what": "text", "value": "text"}, rows)
-    says = [
-        "The same data, graph, SLOs and seed give this report again, byte for byte "
-        "(add --slo, --graph and --by as they were given)."
-    ]
+    says = (
+        "The same data, graph, SLOs and seed give this report again, byte for byte; "
+        "'causalrel verify' asks every sentence of its JSON again and names what changed."
+    )
     notes = [f"Data: {note}." if not note.endswith(".") else f"Data: {note}" for note in windows.notes]
-    return make_section("provenance", "Provenance", says, tables=[table], notes=notes)
+    return make_section("provenance", "Provenance", [says], tables=[table], notes=notes)
 
 
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "not installed"
+def claim_table(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the table of what each sentence is asked by.
 
+    Parameters
+    ----------
+    made : sequence of mapping
+        What :func:`causalrel.reports.claims.make_claims` returned.
 
-def _governance(windows: Windows) -> dict[str, Any]:
-    columns: dict[str, Kind] = {"SLO": "text", "about": "text", "promise": "text", "tier": "text", "owner": "text"}
+    Returns
+    -------
+    dict
+        A table that a page may fold away.
+    """
+    columns: dict[str, Kind] = {"sentence": "text", "verdict": "text", "asked by": "text", "record": "text"}
     rows = [
-        [
-            slo.name,
-            slo.dimension,
-            f"{display.percent(slo.target, 5)} good over {'rolling' if slo.rolling else 'calendar'} "
-            f"{display.length(slo.period)}",
-            slo.tier or "everybody",
-            slo.owner or "not assessed",
-        ]
-        for slo in windows.slos
+        [claim["key"], claim["verdict"], "; ".join(map(claims.call_text, claim["calls"])), claim["fingerprint"]]
+        for claim in made
     ]
-    open_ = [slo.name for slo in windows.slos if not slo.owner]
-    says = f"No owner is named for {', '.join(open_)}: not assessed." if open_ else "Every SLO has a named owner."
-    return make_section("governance", "Governance", [says], tables=[make_table("Who answers for it", columns, rows)])
+    return make_table("What each sentence is asked by", columns, rows, folded=True)

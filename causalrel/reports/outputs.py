@@ -153,10 +153,11 @@ def _facts(answer: Answer) -> dict[str, Any]:
         says = sentences.decision(burns)
         tables = blocks.tables_of(answer)
     elif isinstance(answer, Contents):
-        says, tables = answer.told, [_frame_table(caption, frame) for caption, frame in answer.frames().items()]
+        says, tables = answer.told, [_frame_table(caption, each) for caption, each in answer.frames().items()]
         notes = list(answer.notes)
     else:
-        tables = [_frame_table(getattr(answer, "caption", type(answer).__name__), answer.frame())]
+        frame = answer.frame()
+        tables = [_frame_table(getattr(answer, "caption", type(answer).__name__), frame)] if frame.height else []
     figure = "answer" if isinstance(answer, Budget | Estimate | Graph) else ""
     section = make_section("answer", "", says, figure=figure, tables=tables, notes=notes)
     verdict = questions[0]["verdict"] if questions else ""

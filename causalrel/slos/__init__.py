@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -135,6 +136,31 @@ class SLO:
 
     def _repr_html_(self) -> str:
         return display.frame_html(f"SLO {self.name}", self.frame())
+
+
+def slo_of(facts: Mapping[str, Any]) -> SLO:
+    """Return the SLO that some facts tell, in the layout of :meth:`SLO.facts`.
+
+    Parameters
+    ----------
+    facts : mapping
+        What an SLO told of itself.
+
+    Returns
+    -------
+    SLO
+        The SLO.
+
+    Examples
+    --------
+    >>> slo = SLO(name="ttft", dimension="latency", where="ttft_s <= 1", target=0.99)
+    >>> slo_of(slo.facts()) == slo
+    True
+    """
+    named = {key: value for key, value in facts.items() if key not in ("period_s", "slice_s")}
+    return SLO(
+        **named, period=timedelta(seconds=facts["period_s"]), slice_width=timedelta(seconds=facts.get("slice_s", 0))
+    )
 
 
 def slos_fingerprint(slos: tuple[SLO, ...]) -> str:

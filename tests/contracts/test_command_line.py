@@ -19,10 +19,10 @@ PYTHON_ONLY = {"fit", "load_dataset", "load_graph", "load_slos", "plot", "window
 PYTHON_ONLY |= {"explain", "infer", "load_network", "query", "recover", "save_network"}
 COMMAND_ONLY = {"show"}
 # Named otherwise on the command line, or a step of it that needs no name there.
-OPTION_OF = {"path": "data", "windows": "data", "name": "scenario", "levels": "of", "effects": "effect"}
+OPTION_OF = {"path": "data", "windows": "data", "name": "scenario", "levels": "of", "effects": "effect", "slos": "slo"}
 Run = Callable[..., tuple[int, str, str]]
 
-NO_OPTION = {"network", "draws", "progress", "title"}
+NO_OPTION = {"network", "draws", "progress", "sources", "title"}
 
 
 def commands() -> dict[str, set[str]]:

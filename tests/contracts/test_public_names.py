@@ -24,6 +24,7 @@ NOUNS = (
     "SLO",
     "Telemetry",
     "Variable",
+    "Verification",
     "Windows",
 )
 SIGNATURES = {
@@ -52,15 +53,16 @@ SIGNATURES = {
     "refute": "(windows, graph, *, level=0.05)",
     "report": (
         "(windows, network, *, during=None, against=None, on=None, effects=None, where=None, do=None, horizon='7d', "
-        "title='', progress=None, seed=0)"
+        "title='', sources=None, governance=None, progress=None, seed=0)"
     ),
     "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), draws=1000, seed=0)",
+    "verify": "(report, data=None, *, slos=None, graph=None, columns=None, within=0.0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
 # Every one of these answers for itself in a notebook: a line of text, escaped HTML, a Polars frame.
-SHOWN = ("Budget", "Estimate", "Graph", "Network", "Refutation", "SLO", "Telemetry", "Windows")
+SHOWN = ("Budget", "Estimate", "Graph", "Network", "Refutation", "SLO", "Telemetry", "Verification", "Windows")
 PACKAGE = Path(cr.__file__).parent
 
 
