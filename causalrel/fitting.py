@@ -66,7 +66,8 @@ def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[A
     >>> rows_of(made, ["x", "slo"])[0]["x"].tolist()
     [1.0, 3.0]
     """
-    missing = [name for name in names if name not in windows.names]
+    known = {*windows.table.columns, *(slo.name for slo in windows.slos)}
+    missing = [name for name in names if name not in known]
     if missing:
         raise errors.bad_question(
             f"the network has {', '.join(missing)}, which the windows lack",

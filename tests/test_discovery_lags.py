@@ -148,10 +148,10 @@ def test_how_many_rows_are_used_is_told() -> None:
         cr.discover(windows(series(), units=3), lags=2, resamples=0)
 
 
-def test_a_graph_with_lags_is_still_refused_by_what_needs_one_window() -> None:
+def test_a_graph_with_lags_is_fitted_by_tables() -> None:
     data = windows(series())
-    with pytest.raises(cr.CausalrelError, match="it has lagged edges"):
-        cr.fit(data, cr.discover(data, lags=2, resamples=2))
+    network = cr.fit(data, cr.discover(data, lags=2, resamples=2))
+    assert {mechanism.form for mechanism in network.mechanisms} == {"table"}
 
 
 def slow(rng: np.random.Generator, memory: float, rows: int, count: int) -> np.ndarray:
