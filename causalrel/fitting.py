@@ -21,12 +21,15 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.variables import Variable
 
 #: Events of the rarer kind that one coefficient of a rate with memory needs: twice the ten of Peduzzi et al. (1996), as
 #: the variances of its noise are learnt from them too.
 _FEWEST_EVENTS = 20
 _STEPS = 8
+#: Hinges of a parent: of a mechanism whose smoothness is learnt, and of any other.
+_SMOOTH, _PLAIN = 6, 2
+#: Causes up to which a number of windows in time may leave its spline.
+_MOST_CAUSES = 3
 
 
 def rows_of(windows: Windows, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], pl.DataFrame]:
@@ -210,14 +213,20 @@ def _mechanism(
     if not derived:
         return Mechanism(variable=variable, form="observed"), []
     columns, kept = rows_of(windows, [name, *graph.parents(name)])
-    terms, said = _terms(windows, graph.parents(name), columns, name)
+    terms, said = _terms(windows, graph.parents(name), columns, name, _PLAIN)
+    remembers = name in slos and not windows.timeless and _many(columns, name, terms)
+    if remembers:
+        terms, said = _terms(windows, graph.parents(name), columns, name, _SMOOTH)
     width = 1 + sum(term.width for term in terms)
     if kept.height < 3 * width:
         raise errors.refused(
             f"fitting '{name}'", f"{width} coefficients need {3 * width} complete windows and there are {kept.height}"
         )
     x = np.column_stack([np.ones(kept.height), *[term.columns(columns[term.name]) for term in terms]])
-    shape = _shape(variable, columns, name in slos)
+    form: Form = "event-rate" if name in slos else "regression"
+    shape = Mechanism(variable=variable, form=form)
+    if name not in slos:
+        shape = _scaled(shape, x, columns[name])
 
     def regress(groups: NDArray[np.int64]) -> Coefficients:
         if name in slos:
@@ -227,10 +236,11 @@ def _mechanism(
     groups, length = time_groups(columns["step"], regress(np.arange(len(x))).residuals)
     fitted = regress(groups)
     said.append(_blocks(name, int(groups.max()) + 1, length))
-    remembers = name in slos and not windows.timeless
-    drawn = _rates(x, columns, name, fitted, draws, rng) if remembers else fitted.draw(draws, rng)
+    drawn = _rates(x, terms, columns, name, fitted, draws, rng) if remembers else fitted.draw(draws, rng)
     made = replace(shape, terms=terms, draws=drawn, dispersion=fitted.dispersion, explained=fitted.explained)
     if name in slos:
+        return made, said
+    if not windows.timeless and _costly(graph, name):
         return made, said
     if windows.timeless:
         groups = np.unique(columns["unit"], return_inverse=True)[1].astype(np.int64)
@@ -242,13 +252,30 @@ def _mechanism(
     return made, [*said, *_told(name, made, scores)]
 
 
+def _costly(graph: Graph, name: str) -> bool:
+    """Tell whether another form than a spline, run in each coalition of an attribution, would take it minutes.
+
+    So it is with many causes, and where a cause differs from draw to draw.
+    """
+    parents = graph.parents(name)
+    return len(parents) > _MOST_CAUSES or any(graph.variable(cause).role in ("engine", "outcome") for cause in parents)
+
+
 def _blocks(name: str, count: int, length: int) -> Check:
     says = f"residuals of {name} are grouped into {count} time blocks of {length} windows"
     return Check(name=f"{name}: independent blocks", passed=count >= 8, says=says)
 
 
+def _many(columns: Mapping[str, NDArray[Any]], name: str, terms: Sequence[Term]) -> bool:
+    """Tell whether there are events of either kind enough to learn noise and smoothness from."""
+    bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
+    width = 1 + sum(term.width for term in terms)
+    return bool(min(bad.sum(), (total - bad).sum()) >= _FEWEST_EVENTS * width)
+
+
 def _rates(
     x: NDArray[np.float64],
+    terms: Sequence[Term],
     columns: dict[str, NDArray[Any]],
     name: str,
     fitted: Coefficients,
@@ -258,15 +285,14 @@ def _rates(
     """Draw coefficients of an event rate whose noise remembers, as they act on the mean over that noise.
 
     A logistic curve averaged over normal noise is flatter by a factor (MacKay 1992, doi:10.1162/neco.1992.4.5.720); the
-    intercept makes good what that leaves of the events seen. Few events keep the clustered covariance.
+    intercept makes good what that leaves of the events seen. Hinges of a parent are shrunk together.
     """
     bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
-    if min(bad.sum(), (total - bad).sum()) < _FEWEST_EVENTS * x.shape[1]:
-        return fitted.draw(draws, rng)
-    from causalrel.mixed import fit_mixed, nearest_chain
+    from causalrel.mixed import fit_mixed
+    from causalrel.noises import nearest_chain
 
     chain = nearest_chain(fitted.residuals, columns["step"], columns["unit"])
-    made = fit_mixed(x, np.full(x.shape[1], -1), bad, total, chain)
+    made = fit_mixed(x, _hinges(terms), bad, total, chain)
     drawn: NDArray[np.float64] = made.draw(draws, rng) / np.sqrt(1 + np.pi * sum(made.variances) / 8)
     line, shift = x @ drawn.mean(axis=0), 0.0
     for _ in range(_STEPS):
@@ -274,6 +300,16 @@ def _rates(
         shift += float((bad - total * share).sum() / (total * share * (1 - share)).sum())
     drawn[:, 0] += shift
     return drawn
+
+
+def _hinges(terms: Sequence[Term]) -> NDArray[np.int64]:
+    """Group the hinges of each number; -1 for what is not shrunk."""
+    groups, count = [-1], 0
+    for term in terms:
+        shrunk = not term.levels and bool(term.knots)
+        groups += [-1] * term.width if term.levels else [-1, *[count] * len(term.knots)]
+        count += shrunk
+    return np.array(groups, dtype=np.int64)
 
 
 def _told(name: str, made: Mechanism, scores: Mapping[str, float]) -> list[Check]:
@@ -286,19 +322,26 @@ def _told(name: str, made: Mechanism, scores: Mapping[str, float]) -> list[Check
     return [Check(name=f"{name}: form", passed=True, says=says)]
 
 
-def _shape(variable: Variable, columns: dict[str, NDArray[Any]], is_slo: bool) -> Mechanism:
-    form: Form = "event-rate" if is_slo else "regression"
-    if is_slo or columns[variable.name].min() < 0:
-        return Mechanism(variable=variable, form=form)
-    values = columns[variable.name]
+def _scaled(plain: Mechanism, x: NDArray[np.float64], values: NDArray[np.float64]) -> Mechanism:
+    """Put a number on the scale on which it is likelier, its own or the log.
+
+    By the likelihood of a transformation (Box and Cox 1964, doi:10.1111/j.2517-6161.1964.tb00553.x).
+    """
     positive = values[values > 0]
-    skewed = len(positive) > 0 and values.mean() > 1.2 * np.median(values)
-    offset = 0.1 * float(positive.mean()) if skewed and len(positive) < len(values) else 0.0
-    return Mechanism(variable=variable, form=form, log=bool(skewed), offset=offset)
+    if values.min() < 0 or not len(positive):
+        return plain
+    offset = 0.1 * float(positive.mean()) if len(positive) < len(values) else 0.0
+    logged = replace(plain, log=True, offset=offset)
+    alone = np.arange(len(values))
+
+    def spread(shape: Mechanism) -> float:
+        return float(np.log(np.sqrt(np.mean(fit_line(x, shape.scaled(values), alone).residuals ** 2)) + 1e-300))
+
+    return logged if spread(logged) + np.log(values + offset).mean() < spread(plain) else plain
 
 
 def _terms(
-    windows: Windows, parents: Sequence[str], columns: dict[str, NDArray[Any]], name: str
+    windows: Windows, parents: Sequence[str], columns: dict[str, NDArray[Any]], name: str, knots: int
 ) -> tuple[tuple[Term, ...], list[Check]]:
     terms, said = [], []
     for parent in parents:
@@ -307,5 +350,6 @@ def _terms(
             what = f"{parent} never varied where {name} was seen, so it explains nothing of {name}"
             said.append(Check(name=f"{name}: {parent} varies", passed=True, says=what))
             continue
-        terms.append(make_term(parent, values, category=windows.variable(parent).kind == "category"))
+        category = windows.variable(parent).kind == "category"
+        terms.append(make_term(parent, values, category=category, knots=knots))
     return tuple(terms), said

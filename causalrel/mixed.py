@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import Chain, chain_of, smooth, whiten
+from causalrel.chains import Chain, smooth, whiten
 from causalrel.networks import expit
-from causalrel.noises import best_setting, climb, steepness
+from causalrel.noises import best_setting, climb, steepness, stretches
 from causalrel.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder, smoothness, solve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROUNDS = 12
-_LAST_ROUNDS = 3
+_LAST_ROUNDS = 2
 _TURNS_OF_NOISE = (0, 1, 3)
 _SETTLED = 0.02
 _LAST_CLIMBS = 2
-
-#: Memory, variances and smoothness of more rows than twice the stretches hold are learnt from these stretches, spaced
-#: evenly, and taken as known.
-_STRETCHES, _STRETCH = 4, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +44,8 @@ class Mixed:
         Variance of the chain and of independent noise.
     whitened : ndarray of float64, shape (n, k + 1)
         Columns and residual with the memory filtered out, in the rows' own order.
+    crossed : ndarray of float64, shape (k + 1, k + 1)
+        Their cross-products.
     watched : ndarray of float64, shape (n, j)
         Further columns, filtered likewise.
 
@@ -70,6 +68,7 @@ class Mixed:
     memory: float
     variances: tuple[float, float]
     whitened: NDArray[np.float64]
+    crossed: NDArray[np.float64]
     watched: NDArray[np.float64]
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -110,6 +109,23 @@ class Mixed:
         """
         root = self.roots[int(np.argmax(self.weights))]
         return np.asarray(self.whitened[:, :-1] @ (root @ (root.T @ contrast)) * self.whitened[:, -1])
+
+    def apart(self, place: int) -> NDArray[np.float64]:
+        """Return what the fitted columns do not tell of a watched one.
+
+        Parameters
+        ----------
+        place : int
+            Place of the watched column.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Its residual.
+        """
+        x, column, inner = self.whitened[:, :-1], self.watched[:, place], self.crossed[:-1, :-1]
+        ridge = 1e-8 * np.diag(np.diag(inner) + 1e-300)
+        return np.asarray(column - x @ np.linalg.solve(inner + ridge, x.T @ column), dtype=np.float64)
 
     def excess(self, contrast: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
         """Compare the standard error of a contrast that allows for anything inside groups with the model's own.
@@ -182,73 +198,41 @@ def fit_mixed(
     >>> round(float(expit(made.means[0])[0]), 1)
     0.1
     """
-    x, bad = x[chain.order], bad[chain.order]
-    beside = np.zeros((len(bad), 0)) if watched is None else watched[chain.order]
+    beside = np.zeros((len(bad), 0)) if watched is None else watched
+    size = float(bad.std()) or 1.0 if total is None else 1.0
+    chained = bool(np.all(np.diff(chain.order) == 1))
+    if not chained:
+        x, bad, beside = x[chain.order], bad[chain.order], beside[chain.order]
+        total = None if total is None else total[chain.order]
     if total is None:
-        size = float(bad.std()) or 1.0
-        fitted = _line(x, groups, bad / size, chain.gap, beside)
+        fitted = _scaled(_line(x, groups, bad / size, chain.gap, beside), size)
     else:
-        size = 1.0
-        fitted = _rate(x, groups, bad, total[chain.order], chain.gap, beside)
+        fitted = _rate(x, groups, bad, total, chain.gap, beside)
+    if chained:
+        return fitted
     back = np.argsort(chain.order, kind="stable")
     return replace(
         fitted,
-        means=fitted.means * size,
-        roots=fitted.roots * size,
-        eta=fitted.eta[back] * size,
-        spread=fitted.spread[back] * size**2,
-        variances=(fitted.variances[0] * size**2, fitted.variances[1] * size**2),
-        whitened=fitted.whitened[back] / np.append(np.ones(x.shape[1]), size),
+        eta=fitted.eta[back],
+        spread=fitted.spread[back],
+        whitened=fitted.whitened[back],
         watched=fitted.watched[back],
     )
 
 
-def nearest_chain(left: NDArray[np.float64], step: NDArray[np.int64], unit: NDArray[np.str_]) -> Chain:
-    """Choose by likelihood whether units share what they remember.
-
-    Parameters
-    ----------
-    left : ndarray of float64, shape (n,)
-        Residuals of a first fit.
-    step : ndarray of int64, shape (n,)
-        Window number of each row.
-    unit : ndarray of str, shape (n,)
-        Unit of each row.
-
-    Returns
-    -------
-    Chain
-        One chain for all units, or one a unit.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> noise = np.repeat(np.cumsum(rng.normal(size=50)), 2)
-    >>> nearest_chain(noise, np.repeat(np.arange(50), 2), np.tile(["a", "b"], 50)).gap[:3].tolist()
-    [-1, 0, 1]
-    """
-    shared = chain_of(step, unit, shared=True)
-    if len(np.unique(unit)) < 2:
-        return shared
-    scores = []
-    chains = (shared, chain_of(step, unit, shared=False))
-    start = np.array([mean for mean, _ in PRIORS[:2]])
-    for chain in chains:
-        part, gap = _stretches(chain.gap)
-        rows = make_rows(np.ones((len(part), 1)), np.array([-1]), left[chain.order][part] / left.std(), gap, None)
-        scores.append(fit_at(rows, best_setting(rows, start, np.zeros(0)), np.zeros(0)).score)
-    return chains[int(np.argmax(scores))]
-
-
-def _stretches(gap: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Choose the rows of a chain that its noise is learnt from, and their gaps: all of them, or stretches."""
-    if len(gap) <= 2 * _STRETCHES * _STRETCH:
-        return np.arange(len(gap)), gap
-    starts = np.linspace(0, len(gap) - _STRETCH, _STRETCHES).astype(np.intp)
-    chosen = (starts[:, None] + np.arange(_STRETCH)).ravel()
-    made = gap[chosen]
-    made[::_STRETCH] = -1
-    return chosen, made
+def _scaled(fitted: Mixed, size: float) -> Mixed:
+    """Put a line of an outcome that was divided by a size back in its unit."""
+    sizes = np.append(np.ones(len(fitted.crossed) - 1), size)
+    return replace(
+        fitted,
+        means=fitted.means * size,
+        roots=fitted.roots * size,
+        eta=fitted.eta * size,
+        spread=fitted.spread * size**2,
+        variances=(fitted.variances[0] * size**2, fitted.variances[1] * size**2),
+        whitened=fitted.whitened / sizes,
+        crossed=fitted.crossed / np.outer(sizes, sizes),
+    )
 
 
 def _line(
@@ -258,7 +242,7 @@ def _line(
     gap: NDArray[np.int64],
     beside: NDArray[np.float64],
 ) -> Mixed:
-    part, its_gap = _stretches(gap)
+    part, its_gap = stretches(gap)
     rows = make_rows(x[part], groups, y[part], its_gap, None)
     priors = np.ones(int(groups.max()) + 1)
     setting = np.array([mean for mean, _ in PRIORS[:2]])
@@ -280,7 +264,7 @@ def _rate(
     gap: NDArray[np.int64],
     beside: NDArray[np.float64],
 ) -> Mixed:
-    part, its_gap = _stretches(gap)
+    part, its_gap = stretches(gap)
     rows = make_rows(x[part], groups, bad[part], its_gap, None)
     eta, setting, priors, fit = _settle(rows, bad[part], total[part])
     if len(part) == len(bad):
@@ -348,9 +332,13 @@ def _mixture(
         setting = climb(rows, setting, priors)
     crossed, logdet = rows.counted(setting)
     fit = solve(rows, setting, priors, crossed, logdet)
-    whitened = np.column_stack([rows.out[:, :-1], rows.out[:, -1] - rows.out[:, :-1] @ fit.mean])
+    whitened = rows.out if known else rows.out.copy()
+    whitened[:, -1] -= whitened[:, :-1] @ fit.mean
+    leaves = np.eye(len(crossed))
+    leaves[:-1, -1] = -fit.mean
     if rows.noise is None:
         whitened[:, -1] /= fit.scale
+        leaves[:, -1] /= fit.scale
     fits = [fit]
     if not known:
         values, vectors = steepness(rows, setting, fit)
@@ -370,5 +358,6 @@ def _mixture(
         memory=memory,
         variances=(variance * fit.scale, fit.scale if rows.noise is None else float((own - rows.noise)[0])),
         whitened=whitened,
+        crossed=leaves.T @ crossed @ leaves,
         watched=watched,
     )

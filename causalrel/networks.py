@@ -80,10 +80,10 @@ class Term:
         if self.levels:
             parts = [np.asarray(values == level, dtype=np.float64) for level in self.levels[1:]]
             return np.stack(parts, axis=-1) if parts else np.zeros((*values.shape, 0))
-        numbers = values.astype(np.float64)
-        parts = [(numbers - self.centre) / self.scale]
-        parts += [np.maximum(numbers - knot, 0.0) / self.scale for knot in self.knots]
-        return np.stack(parts, axis=-1)
+        made: NDArray[np.float64] = values.astype(np.float64)[..., None] - np.array([self.centre, *self.knots])
+        np.maximum(made[..., 1:], 0.0, out=made[..., 1:])
+        made /= self.scale
+        return made
 
     def weighted(self, values: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the columns times their coefficients, draw by draw.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.penalised import Fit, Rows, fit_at, remainder
+from causalrel.chains import Chain, chain_of
+from causalrel.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _STEP = 0.15
 _NEAR = 1e-3
 _FLATTEST = 0.15
+
+#: Memory, variances and smoothness of more rows than twice the stretches hold are learnt from these stretches.
+_STRETCHES, _STRETCH = 4, 4096
 
 
 def best_setting(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,3 +151,69 @@ def curvature(score: Callable[[NDArray[np.float64]], float], at: NDArray[np.floa
             both = score(at + steps[i] + steps[j]) + score(at - steps[i] - steps[j])
             made[i, j] = made[j, i] = -(both - up[i] - up[j] - down[i] - down[j] + 2 * centre) / (2 * _STEP**2)
     return made
+
+
+def nearest_chain(left: NDArray[np.float64], step: NDArray[np.int64], unit: NDArray[np.str_]) -> Chain:
+    """Choose by likelihood whether units share what they remember.
+
+    Parameters
+    ----------
+    left : ndarray of float64, shape (n,)
+        Residuals of a first fit.
+    step : ndarray of int64, shape (n,)
+        Window number of each row.
+    unit : ndarray of str, shape (n,)
+        Unit of each row.
+
+    Returns
+    -------
+    Chain
+        One chain for all units, or one a unit.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> noise = np.repeat(np.cumsum(rng.normal(size=50)), 2)
+    >>> nearest_chain(noise, np.repeat(np.arange(50), 2), np.tile(["a", "b"], 50)).gap[:3].tolist()
+    [-1, 0, 1]
+    """
+    shared = chain_of(step, unit, shared=True)
+    if len(np.unique(unit)) < 2:
+        return shared
+    scores = []
+    chains = (shared, chain_of(step, unit, shared=False))
+    start = np.array([mean for mean, _ in PRIORS[:2]])
+    for chain in chains:
+        part, gap = stretches(chain.gap)
+        rows = make_rows(np.ones((len(part), 1)), np.array([-1]), left[chain.order][part] / left.std(), gap, None)
+        scores.append(fit_at(rows, best_setting(rows, start, np.zeros(0)), np.zeros(0)).score)
+    return chains[int(np.argmax(scores))]
+
+
+def stretches(gap: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Choose the rows of a chain that its noise is learnt from: all of them, or stretches spaced evenly.
+
+    Parameters
+    ----------
+    gap : ndarray of int64, shape (n,)
+        As in :class:`causalrel.chains.Chain`.
+
+    Returns
+    -------
+    rows : ndarray of intp, shape (m,)
+        The rows.
+    gap : ndarray of int64, shape (m,)
+        Their gaps, each stretch a chain of its own.
+
+    Examples
+    --------
+    >>> [len(part) for part in stretches(np.ones(100_000, dtype=np.int64))]
+    [16384, 16384]
+    """
+    if len(gap) <= 2 * _STRETCHES * _STRETCH:
+        return np.arange(len(gap)), gap
+    starts = np.linspace(0, len(gap) - _STRETCH, _STRETCHES).astype(np.intp)
+    chosen = (starts[:, None] + np.arange(_STRETCH)).ravel()
+    made = gap[chosen]
+    made[::_STRETCH] = -1
+    return chosen, made

@@ -22,9 +22,6 @@ _FOLDS = 5
 _CHOSEN_ON = 1000
 _BLOCKS = 5
 
-#: Causes up to which a number of windows in time may leave its spline: other forms cost an attribution too much beyond.
-_MOST_CAUSES = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spline:
@@ -110,7 +107,7 @@ def select(
     blocks = int(block.max()) + 1
     if not sample.domain.axes or blocks < _BLOCKS:
         return spline.mechanism, {}
-    if not timeless and (len(parents) > _MOST_CAUSES or not structured(sample, spline.fitted.residuals, block)):
+    if not timeless and not structured(sample, spline.fitted.residuals, block):
         return spline.mechanism, {}
     every = -(-len(block) // _CHOSEN_ON)
     some = (block // _FOLDS if blocks >= _BLOCKS * every else np.arange(len(block))) % every == 0

@@ -7,8 +7,9 @@ import pytest
 from scipy.signal import lfilter
 
 from causalrel.chains import chain_of, smooth, whiten
-from causalrel.mixed import fit_mixed, nearest_chain
+from causalrel.mixed import fit_mixed
 from causalrel.networks import expit
+from causalrel.noises import nearest_chain
 
 MEMORY, VARIANCE = 0.8, 1.7
 

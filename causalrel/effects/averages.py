@@ -111,9 +111,10 @@ def average(rows: Callable[[NDArray[np.intp] | None], Iterator[Part]], covarianc
         share = expit(eta)
         steep = weight * share * (1 - share)
         far = np.einsum("iq,iq->i", columns @ covariance, columns) > _NEAR**2
+        near = np.where(far, 0.0, steep)
         slope += columns.T @ steep
-        first += columns[~far].T @ steep[~far]
-        second += (columns[~far].T * (steep * (1 - 2 * share))[~far]) @ columns[~far]
+        first += columns.T @ near
+        second += (columns.T * (near * (1 - 2 * share))) @ columns
         value += float(weight[~far] @ share[~far])
         total += float(weight.sum())
         seen.append((place, eta, weight, far))

@@ -1,13 +1,14 @@
-"""Designs: how a treatment was assigned over windows, and the columns of the regression that answers for it."""
+"""Designs: how a treatment was assigned over windows, and what the regression that answers for it holds fixed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalrel.effects.columns import rough
 from causalrel.effects.overlap import MOST_LEVELS, level_alone, share_of, supported
 from causalrel.fitting import rows_of
 from causalrel.networks import Term, make_term
@@ -43,6 +44,8 @@ class Design:
     ----------
     columns : mapping of str to ndarray, shape (n,)
         The rows.
+    unit : ndarray of int64, shape (n,)
+        Index of each row's unit.
     code : ndarray of int64, shape (n,), or None
         Index of each row's level; None for a continuous treatment.
     term : Term
@@ -76,10 +79,11 @@ class Design:
     assigned_by : tuple of str
         What is held fixed and sets the treatment.
     left : ndarray of float64, shape (n,)
-        What :func:`rough` leaves; empty where the treatment differs between units.
+        What :func:`causalrel.effects.columns.rough` leaves; empty where the treatment differs between units.
     """
 
     columns: Mapping[str, NDArray[Any]]
+    unit: NDArray[np.int64]
     code: NDArray[np.int64] | None
     term: Term
     treat: NDArray[Any]
@@ -184,6 +188,7 @@ def _draft(
     marked = supported(code, held, columns, weight, assigned_by if by_unit else ())
     return Design(
         columns=columns,
+        unit=unit.astype(np.int64),
         code=code,
         term=_treatment(windows.variable(of), values, code, count),
         treat=values if code is None else code.astype(str),
@@ -244,154 +249,3 @@ def _assignments(values: NDArray[Any], step: NDArray[np.int64], unit: NDArray[np
         changes |= {(int(step[mine[i]]), str(values[mine[i]])) for i in switched}
         changes.add((-1, str(values[mine[0]])))
     return len(changes)
-
-
-def matrix(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the regression's design with the treatment set.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-    rows : ndarray of intp, shape (m,)
-        Rows wanted.
-    treat : ndarray, shape (m,)
-        Value of the treatment in each.
-
-    Returns
-    -------
-    ndarray of float64, shape (m, k)
-        Intercept, treatment, what is held fixed, their products, unit intercepts.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> matrix(data, np.arange(2), data.treat[:2]).shape[0]
-    2
-    """
-    return np.column_stack([part for part, _, _ in _parts(data, rows, treat)])
-
-
-def followed(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the columns of :func:`matrix` that change with the treatment.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-    rows : ndarray of intp, shape (m,)
-        Rows wanted.
-    treat : ndarray, shape (m,)
-        Value of the treatment in each.
-
-    Returns
-    -------
-    ndarray of float64, shape (m, q)
-        Treatment, and its products with what is held fixed.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> followed(data, np.arange(2), data.treat[:2]).shape[1] == layout(data)[1].sum()
-    np.True_
-    """
-    return np.column_stack([part for part, _, moves in _parts(data, rows, treat) if moves])
-
-
-def _parts(
-    data: Design, rows: NDArray[np.intp], treat: NDArray[Any]
-) -> Iterator[tuple[NDArray[np.float64], bool, bool]]:
-    """Give blocks of columns, whether each is shrunk and whether it follows the treatment."""
-    treated = data.term.columns(treat)
-    if data.code is not None:
-        treated = treated - 1 / (treated.shape[1] + 1)
-    yield np.ones((len(rows), 1)), False, False
-    yield treated, False, True
-    led = treated if data.code is not None else treated[:, :1]
-    for term in data.terms:
-        held = term.columns(data.columns[term.name][rows])
-        straight = held if term.levels else held[:, :1]
-        yield straight, False, False
-        if not term.levels:
-            yield held[:, 1:], data.smooth, False
-        sets = term.name in data.assigned_by
-        if data.crossed:
-            yield _crossed(led, straight), data.smooth and (bool(term.levels) or not sets), True
-        if data.crossed and data.smooth and sets and not term.levels:
-            yield _crossed(led, held[:, 1:]), True, True
-    if data.unit_effects:
-        units = np.unique(data.columns["unit"])
-        yield (data.columns["unit"][rows][:, None] == units[None, 1:]).astype(np.float64), False, False
-
-
-def _crossed(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
-
-
-def layout(data: Design) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Tell of each column of :func:`matrix` the group it is shrunk with, and whether it follows the treatment.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-
-    Returns
-    -------
-    groups : ndarray of int64, shape (k,)
-        From 0 up; -1 for columns that are not shrunk.
-    follows : ndarray of bool, shape (k,)
-        Columns that change with the treatment.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> groups, follows = layout(data)
-    >>> int(groups[0]), bool(follows[1])
-    (-1, True)
-    """
-    groups, follows, count = [], [], 0
-    for part, shrunk, moves in _parts(data, np.arange(1), data.treat[:1]):
-        groups += [count if shrunk else -1] * part.shape[1]
-        follows += [moves] * part.shape[1]
-        count += shrunk and part.shape[1] > 0
-    return np.array(groups, dtype=np.int64), np.array(follows, dtype=bool)
-
-
-def rough(data: Design) -> NDArray[np.float64]:
-    """Return what a ridge regression leaves, to tell how far residuals remember.
-
-    Parameters
-    ----------
-    data : Design
-        The rows.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Residuals; of event rates divided by their standard deviation at the mean rate.
-
-    Examples
-    --------
-    >>> import causalrel as cr
-    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
-    >>> data = make_design(windows, windows.variable("batch_size"), "tpot", ["load"], (4.0, 8.0))
-    >>> bool((rough(data) == data.left).all())
-    True
-    """
-    y, scale, rows = data.bad, np.ones(len(data.bad)), np.arange(len(data.bad))
-    if data.total is not None:
-        rate = min(max(y.sum() / data.total.sum(), 1e-9), 1 - 1e-9)
-        scale = np.sqrt(data.total / (rate * (1 - rate)))
-        y = (y / data.total - rate) * scale
-    x = matrix(data, rows, data.treat) * scale[:, None]
-    size = np.sqrt(np.einsum("ij,ij->j", x, x) / len(rows)) + 1e-300
-    x /= size
-    weights = np.linalg.solve(x.T @ x + 1e-3 * len(rows) * np.eye(x.shape[1]), x.T @ y)
-    return np.asarray(y - x @ weights, dtype=np.float64)

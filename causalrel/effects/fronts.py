@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from causalrel.effects.designs import Design, Level, layout, make_design, matrix
+from causalrel.effects.columns import changed, layout, matrix
+from causalrel.effects.designs import Design, Level, make_design
 from causalrel.effects.overlap import MOST
 from causalrel.effects.soundness import judge
 from causalrel.effects.standards import regress, widening
@@ -175,10 +176,9 @@ def moved_columns(data: Design, levels: tuple[Level, ...]) -> list[NDArray[np.fl
     >>> np.unique(high - low).tolist()
     [1.0]
     """
-    rows, follows = np.flatnonzero(data.supported), layout(data)[1]
-    now = matrix(data, rows, data.treat[rows])
+    rows = np.flatnonzero(data.supported)
     ends = [level if data.code is None else str(place) for place, level in enumerate(levels)]
-    return [(matrix(data, rows, np.full(len(rows), end)) - now)[:, follows] for end in ends]
+    return [changed(data, rows, end) for end in ends]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

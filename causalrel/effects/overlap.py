@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _FEWEST_BEYOND = 5
 _MOST_BEYOND = 0.1
 
+#: Rows that tell a propensity well enough.
+_ENOUGH = 32_768
+
 #: A numeric treatment with more distinct values than this is taken as continuous.
 MOST_LEVELS = 12
 
@@ -124,9 +127,10 @@ def supported(
     if not numbers or not marked.any():
         return marked
     x = np.column_stack([np.ones(size), *[term.columns(columns[term.name]) for term in numbers]])
-    ones, rows = np.ones(int(marked.sum())), np.flatnonzero(marked)
+    rows = np.flatnonzero(marked)
+    some = rows[:: 1 + len(rows) // _ENOUGH]
     for level in range(count):
-        made = fit_rate(x[rows], (code[rows] == level).astype(float), ones, rows)
+        made = fit_rate(x[some], (code[some] == level).astype(float), np.ones(len(some)), some)
         share = expit(x @ made.mean)
         marked &= (share > 0.02) & ((share < 0.98) | (count > 2))
     common = marked & seen_at_each(code, [columns[term.name] for term in numbers if term.name in assigned_by])

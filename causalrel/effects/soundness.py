@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import display
-from causalrel.effects.designs import Design, Level, layout
+from causalrel.effects.columns import layout
+from causalrel.effects.designs import Design, Level
 from causalrel.effects.overlap import LEAST, MOST, MOST_LEVELS, seen_at_each
 from causalrel.estimates import Check, Verdict
 from causalrel.fitting import rows_of
@@ -197,8 +198,7 @@ def _chance(fitted: Mixed, place: int, groups: NDArray[np.int64]) -> float:
     """Score test of one more column, clustered by groups."""
     from scipy.stats import t
 
-    x, left = fitted.whitened[:, :-1], fitted.whitened[:, -1]
-    column = _without(x, fitted.watched[:, place])
+    left, column = fitted.whitened[:, -1], fitted.apart(place)
     sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=column * left)
     spread = max(float((sums**2).sum()), float((column**2).sum() * (left**2).mean()))
     return float(2 * t.sf(abs(sums.sum()) / np.sqrt(spread), max(1, len(sums) - 1))) if spread > 0 else 1.0
@@ -208,12 +208,13 @@ def _hidden(data: Design, fitted: Mixed) -> Check | None:
     """Compare a hidden cause with the strongest held fixed (Cinelli and Hazlett 2020, doi:10.1111/rssb.12348)."""
     if data.term.width != 1 or not data.terms:
         return None
-    response = fitted.whitened[:, :-1] @ (fitted.weights @ fitted.means) + fitted.whitened[:, -1]
     held = np.flatnonzero(~layout(data)[1])
-    if len(response) - len(held) < 10:
+    if len(fitted.eta) - len(held) < 10:
         return None
-    columns = np.column_stack([fitted.whitened[:, held], fitted.whitened[:, 1], response])
-    crossed = columns.T @ columns
+    chosen = np.zeros((len(fitted.crossed), len(held) + 2))
+    chosen[held, np.arange(len(held))] = chosen[1, -2] = chosen[-1, -1] = 1.0
+    chosen[:-1, -1] = fitted.weights @ fitted.means
+    crossed = chosen.T @ fitted.crossed @ chosen
     treat, last = len(held), len(held) + 1
     partial = 1 - _left(crossed, last, [*range(treat), treat]) / _left(crossed, last, range(treat))
     strongest, most, ties = "", -1.0, (0.0, 0.0)
@@ -274,11 +275,6 @@ def _columns_of(data: Design) -> list[tuple[str, NDArray[np.intp]]]:
             at += 1
         made.append((term.name, np.array(columns, dtype=np.intp)))
     return made
-
-
-def _without(x: NDArray[np.float64], column: NDArray[np.float64]) -> NDArray[np.float64]:
-    crossed = x.T @ x
-    return np.asarray(column - x @ np.linalg.solve(crossed + _ridge(crossed), x.T @ column), dtype=np.float64)
 
 
 def _left(crossed: NDArray[np.float64], column: int, by: Iterable[int]) -> float:

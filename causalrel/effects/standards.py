@@ -9,7 +9,8 @@ import numpy as np
 
 from causalrel import errors
 from causalrel.effects.averages import Average, Part, average, straight
-from causalrel.effects.designs import Design, Level, followed, layout, matrix
+from causalrel.effects.columns import CHUNK, changed, layout, matrix
+from causalrel.effects.designs import Design, Level
 from causalrel.effects.overlap import edges
 from causalrel.networks import expit
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.mixed import Mixed
-
-#: Rows whose outcome is worked out at once, over all draws.
-_CHUNK = 4096
 
 #: With fewer units a coefficient than this, a covariance clustered by unit is too small: units are left out in turn.
 _MANY_A_COLUMN = 20
@@ -62,7 +60,8 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     if not data.smooth:
         return _by_groups(data, rows)
     from causalrel.chains import chain_of
-    from causalrel.mixed import fit_mixed, nearest_chain
+    from causalrel.mixed import fit_mixed
+    from causalrel.noises import nearest_chain
 
     step, unit = data.columns["step"][rows], data.columns["unit"][rows]
     chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(data.left[rows], step, unit)
@@ -254,8 +253,8 @@ def _slope(distance: NDArray[np.float64], eta: NDArray[np.float64]) -> float:
 
 def _clustered(data: Design, inside: NDArray[np.intp], level: Level, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     total, weights = np.zeros(len(drawn)), 0.0
-    for start in range(0, len(inside), _CHUNK):
-        part = inside[start : start + _CHUNK]
+    for start in range(0, len(inside), CHUNK):
+        part = inside[start : start + CHUNK]
         eta = matrix(data, part, np.full(len(part), level)) @ drawn.T
         weight = np.ones(len(part)) if data.total is None else data.total[part]
         total += weight @ (eta if data.total is None else expit(eta))
@@ -281,13 +280,13 @@ def _averaged(
 
     def parts(chosen: NDArray[np.intp] | None) -> Iterator[Part]:
         among = inside if chosen is None else chosen
-        for start in range(0, len(among), _CHUNK):
-            where = among[start : start + _CHUNK]
+        for start in range(0, len(among), CHUNK):
+            where = among[start : start + CHUNK]
             part = rows[where]
-            moved = followed(data, part, np.full(len(part), level)) - followed(data, part, data.treat[part])
+            change = changed(data, part, level)
             wide = 1.0 if data.total is None else widening(fitted.spread[where])
-            eta = (fitted.eta[where] + moved @ mean) * wide
-            columns = np.column_stack([moved, unseen[where], np.ones(len(where))]) * np.reshape(wide, (-1, 1))
+            eta = (fitted.eta[where] + change @ mean) * wide
+            columns = np.column_stack([change, unseen[where], np.ones(len(where))]) * np.reshape(wide, (-1, 1))
             yield where, eta, columns, np.ones(len(where)) if data.total is None else data.total[part]
 
     return average(parts, spread) if data.total is not None else straight(parts(None))

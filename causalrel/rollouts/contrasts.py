@@ -307,14 +307,10 @@ def pretend(fitted: Mixed, place: int) -> float:
     """
     from scipy.stats import t
 
-    x, left = fitted.whitened[:, :-1], fitted.whitened[:, -1]
-    raw = fitted.watched[:, place]
-    crossed = x.T @ x
-    ridge = 1e-8 * np.diag(np.diag(crossed) + 1e-300)
-    column = raw - x @ np.linalg.solve(crossed + ridge, x.T @ raw)
+    left, raw, column = fitted.whitened[:, -1], fitted.watched[:, place], fitted.apart(place)
     if (column**2).sum() < 1e-4 * (raw**2).sum() or not raw.any():
         return 1.0
-    freedom = max(1, len(left) - x.shape[1])
+    freedom = max(1, len(left) - fitted.whitened.shape[1] + 1)
     spread = float((column**2).sum() * max((left**2).sum() / freedom, 1e-300))
     return float(2 * t.sf(abs(float(column @ left)) / np.sqrt(spread), freedom))
 
