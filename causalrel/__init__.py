@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from causalrel.budgets import Budget as Budget
     from causalrel.budgets import budget as budget
     from causalrel.discovery import discover as discover
+    from causalrel.drifts import drift as drift
     from causalrel.effects import effect as effect
     from causalrel.errors import CausalrelError as CausalrelError
     from causalrel.estimates import Check as Check
@@ -69,6 +70,7 @@ _HOME = {
     "bound": "thresholds",
     "budget": "budgets",
     "discover": "discovery",
+    "drift": "drifts",
     "effect": "effects",
     "explain": "inference.explanations",
     "fit": "fitting",

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.drafts import rows_of
 from causalrel.estimates import Check, Estimate, Verdict
-from causalrel.fitting import rows_of
 from causalrel.identification import hidden_confounders
 from causalrel.inference import produce, residuals
 from causalrel.networks import Mechanism, Network

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.fitting import rows_of
+from causalrel.drafts import rows_of
 from causalrel.graphs import Graph
 from causalrel.networks import expit, make_term
 from causalrel.regressions import fit_rate, time_groups

@@ -11,7 +11,7 @@ import numpy as np
 
 from causalrel import display, errors
 from causalrel.budgets.exhaustion import steps_until
-from causalrel.fitting import rows_of
+from causalrel.drafts import rows_of
 from causalrel.inference import residuals, run
 from causalrel.levels import Counts, draw_levels, fit_levels
 from causalrel.networks import Mechanism, Network

@@ -1,4 +1,4 @@
-"""The command that ranks the nodes an incident may have begun at."""
+"""The commands that say what went wrong: blame and drift."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import causalrel as cr
 from causalrel import errors
 from causalrel.cli.inputs import ask, graph_of
 from causalrel.cli.options import (
+    Alarm,
     By,
     Cluster,
     ColumnMap,
@@ -50,3 +51,21 @@ def blame(
     usual = span_of(normal, "--normal")
     found = cr.blame(asked.windows, graph_of(asked), during=span, normal=usual, on=on, at=at, seed=seed)
     write_estimate(found, form, output)
+
+
+def drift(
+    data: Data,
+    alarm: Alarm = 0.02,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Tell which mechanisms changed by themselves, apart from shifts of what they follow."""
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    write_estimate(cr.drift(asked.windows, graph_of(asked), alarm=alarm, seed=seed), form, output)

@@ -110,6 +110,7 @@ Over = Annotated[list[str], typer.Option("--over", help="batch_size or batch_siz
 Metrics = Annotated[list[str], typer.Option("--of", help="Metric to bound, such as queue_s; may be repeated.")]
 Bounded = Annotated[str, typer.Option("--on", help="The SLO that windows shall meet.")]
 Share = Annotated[float, typer.Option("--p", help="Share of the windows below the bound that shall meet it.")]
+Alarm = Annotated[float, typer.Option("--alarm", help="Chance of calling anything drifted where nothing is.")]
 Cost = Annotated[str, typer.Option("--cost", help="What a configuration costs, such as 'gpu_count * 2.5'.")]
 Reach = Annotated[float, typer.Option("--p", help="Probability with which all SLOs shall be met.")]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from causalrel import display, errors
+from causalrel.drafts import check_nodes
 from causalrel.effects.classes import classes_of, together
 from causalrel.effects.designs import Design, Level, make_design
 from causalrel.effects.hidden import answer_hidden, find_way
@@ -20,7 +21,6 @@ from causalrel.effects.standards import regress, standardise
 from causalrel.effects.switches import answer_rollout, before_and_after
 from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.fitting import check_nodes
 from causalrel.graphs import Graph
 from causalrel.identification import adjustment
 from causalrel.regressions import Coefficients

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from causalrel.fitting import rows_of
+from causalrel.drafts import rows_of
 from causalrel.networks import Term, expit, make_term
 from causalrel.regressions import fit_rate
 

@@ -33,6 +33,7 @@ SIGNATURES = {
     "bound": "(windows, *, of, on, p=0.9, seed=0)",
     "budget": "(windows, *, as_of=None, pool='none', seed=0)",
     "discover": "(data, graph=None, *, tiers=None, lags=0, resamples=200, method='auto', seed=0)",
+    "drift": "(windows, graph, *, alarm=0.02, draws=1000, seed=0)",
     "effect": (
         "(windows, graph, *, of, on, levels=None, by=None, where=None, through=None, design='graph', since=None, "
         "beside=(), refuters=(), draws=2000, seed=0)"
