@@ -92,19 +92,20 @@ def _petshop_windows(frame: pl.DataFrame) -> cr.Windows:
 _POD = ("cpu_usage_millicores", "memory_usage_mib", "syscall_read", "syscall_write", "network_receive_bytes")
 _MORE = ("network_transmit_bytes", "pod_client_latency_p90_s")
 _LASTS = timedelta(minutes=3)
-_QUIET = timedelta(minutes=10)
+_HURTS = timedelta(minutes=7)
 
 
 def nezha_cases(system: str, half: int) -> Iterator[Case]:
     """Yield every second fault of a system, from the first or the second on; normal are the minutes outside all faults.
 
-    What spans tell of a service is its requests, the mean of its medians, and each operation's spans for a request.
+    What spans tell of a service is its requests, how long its callers wait for them (the mean of medians), and each
+    operation's spans for a request. The incident is the three minutes that begin after the fault did.
     """
     faults = pl.read_csv(NEZHA / "faults.csv").filter(pl.col("system") == system)
     frame, callers = _nezha_frame(system)
     starts = [datetime.fromisoformat(text) for text in faults["inject_time_utc"]]
     minute = [start.replace(second=0) for start in starts]
-    hurt = pl.any_horizontal(pl.col("t").is_between(m, m + _QUIET - timedelta(minutes=2)) for m in minute)
+    hurt = pl.any_horizontal(pl.col("t").is_between(m, m + _HURTS) for m in minute)
     names = sorted(set(frame["service"]))
     edges = [(b, a) for a, b in callers if a != b and a in names and b in names]
     graph = cr.Graph.from_edges(edges, roles=dict.fromkeys(names, "engine"), name=f"nezha {system}")
@@ -112,7 +113,7 @@ def nezha_cases(system: str, half: int) -> Iterator[Case]:
     windows = _nezha_windows(frame)
     for number, (fault, start) in enumerate(zip(faults.iter_rows(named=True), minute, strict=True)):
         if number % 2 == half:
-            first = start.replace(tzinfo=normal.span[0].tzinfo)
+            first = start.replace(tzinfo=normal.span[0].tzinfo) + timedelta(minutes=1)
             yield Case(
                 name=f"{system} {number} {fault['fault_type']}",
                 windows=windows,
@@ -127,13 +128,14 @@ def nezha_cases(system: str, half: int) -> Iterator[Case]:
 def _nezha_frame(system: str) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
     span = pl.read_parquet(NEZHA / "span_stats_1min.parquet").filter(pl.col("system") == system)
     span = span.with_columns(pl.col("caller", "service", "operation").cast(pl.String)).rename({"minute": "t"})
-    entry = span.filter(pl.col("caller") != pl.col("service"))
+    inside = pl.col("caller") == pl.col("service")
+    entry = _waited(span.filter(~inside), span.filter(inside))
     callers = sorted(set(entry.filter(pl.col("caller") != "root").select("caller", "service").rows()))
     seen = pl.col("n_spans").cast(pl.Float64)
     calls = entry.group_by("t", "service").agg(
-        load=seen.sum(), latency=(seen * pl.col("dur_p50_us")).sum() / seen.sum() / 1e6
+        load=seen.sum(), latency=(seen * pl.col("waited")).sum() / seen.sum() / 1e6
     )
-    inner = span.filter(pl.col("caller") == pl.col("service")).group_by("t", "service", "operation").agg(n=seen.sum())
+    inner = span.filter(inside).group_by("t", "service", "operation").agg(n=seen.sum())
     grid = calls.select("t", "service", "load").join(inner.select("service", "operation").unique(), on="service")
     per = grid.join(inner, on=["t", "service", "operation"], how="left").with_columns(
         per=pl.col("n").fill_null(0) / pl.col("load")
@@ -150,6 +152,24 @@ def _nezha_frame(system: str) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
     )
     known = set(entry["service"])
     return joined.filter((pl.col("t") <= last) & pl.col("service").is_in(known)).sort("service", "t"), callers
+
+
+def _waited(served: pl.DataFrame, inner: pl.DataFrame) -> pl.DataFrame:
+    """How long the caller of each operation waits for it, where its own span of the call tells; else how long it takes.
+
+    The two differ by the network. What most of the services that a caller calls keep it waiting beyond their own time
+    is the caller's, where it calls three or more.
+    """
+    name = pl.col("operation").str.replace(r"^(grpc\.|/)", "")
+    asked = inner.select("t", "caller", name=name, asked="dur_p50_us")
+    asked = asked.group_by("t", "caller", "name").agg(pl.col("asked").mean())
+    joined = served.with_columns(name=name).join(asked, on=["t", "caller", "name"], how="left")
+    beyond = joined.group_by("t", "caller", "service").agg(beyond=(pl.col("asked") - pl.col("dur_p50_us")).mean())
+    shared = beyond.group_by("t", "caller").agg(
+        shared=pl.when(pl.col("beyond").count() > 2).then(pl.col("beyond").median()).otherwise(0.0)
+    )
+    waited = pl.max_horizontal(pl.col("asked") - pl.col("shared"), "dur_p50_us")
+    return joined.join(shared, on=["t", "caller"]).with_columns(waited=pl.coalesce(waited, "dur_p50_us"))
 
 
 def _nezha_windows(frame: pl.DataFrame) -> cr.Windows:

@@ -160,6 +160,71 @@ def test_a_node_asked_about_without_data_is_refused() -> None:
     assert asked(calls("pay", drop="shop")).verdict == "refused"
 
 
+def still(rows: int, **slow: float) -> Panel:
+    """A shop that calls pay and search, with a column each; ``slow`` multiplies what pay takes or a column holds."""
+    rng = np.random.default_rng(rows)
+    load = rng.poisson([1000, 30, 1000], (rows, 3)).astype(float)
+    symptom, busy = np.array([0.2, 0.05, 0.1]) * np.exp(rng.normal(0, 0.05, (2, rows, 3)))
+    symptom[:, 1] *= slow.get("pay", 1.0)
+    busy[:, 1] *= slow.get("cpu", 1.0)
+    return Panel(symptom=symptom, calls=load, local={"cpu": busy})
+
+
+def ranked(now: Panel, normal: Panel) -> list[int]:
+    mean = chances(read_signs(now, normal, PAIRS, 0, 0.0).features(), 100, 0).mean(axis=0)
+    return [int(i) for i in np.argsort(-mean)]
+
+
+PAIRS = ((0, 1), (0, 2))
+
+
+@pytest.mark.parametrize("fault", [{"pay": 8.0}, {"cpu": 8.0}])
+def test_a_fault_that_does_not_reach_the_symptom_is_found_at_its_node(fault: dict[str, float]) -> None:
+    assert ranked(still(5, **fault), still(100))[0] == 1
+    assert ranked(still(5), still(100))[0] == 3
+
+
+def test_windows_that_miss_the_node_asked_about_do_not_make_the_normal_period_calm() -> None:
+    normal = still(60)
+    gap = Panel(symptom=np.full((240, 3), np.nan), calls=np.full((240, 3), np.nan), local={})
+    longer = Panel(
+        symptom=np.vstack([normal.symptom, gap.symptom]), calls=np.vstack([normal.calls, gap.calls]), local={}
+    )
+    now = still(5, pay=1.3)
+    found, padded = (read_signs(now, one, PAIRS, 0, 0.0) for one in (normal, longer))
+    assert padded.added == pytest.approx(found.added, rel=0.1)
+    assert padded.own == pytest.approx(found.own, rel=0.1)
+    assert padded.symptom == pytest.approx(found.symptom, rel=0.1)
+
+
+def test_few_requests_and_few_normal_windows_tell_less() -> None:
+    now, normal = still(5, pay=4.0), still(100)
+    few = Panel(symptom=now.symptom, calls=now.calls / 100, local=now.local)
+    far, thin, short = (
+        read_signs(one, other, PAIRS, 0, 0.0).own[1]
+        for one, other in ((now, normal), (few, normal), (now, normal.rows(np.arange(100) < 10)))
+    )
+    assert far > 5
+    assert thin < 0.9 * far
+    assert short < 0.8 * far
+
+
+def test_where_the_entry_is_not_measured_the_columns_of_the_nodes_tell_and_the_answer_is_bounded() -> None:
+    rng = np.random.default_rng(3)
+    rows = []
+    for minute in range(120):
+        for node in ("shop", "search", "pay", "store"):
+            seen = minute < 115
+            busy = float(np.exp(rng.normal(0, 0.1))) * (1.0 if seen or node != "search" else 20.0)
+            time = START + timedelta(minutes=minute)
+            rows.append({"t": time, "s": node, "load": 100, "latency": 0.1 if seen else None, "busy": busy, "bad": 0})
+    roles = {**ROLES, "busy": "engine"}
+    windows = cr.Windows.from_frame(pl.DataFrame(rows), time="t", unit="s", roles=roles, events={"ok": ("load", "bad")})
+    answer = asked(windows)
+    assert answer.verdict == "bounded"
+    assert answer.frame()["node"][0] == "search"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -155,7 +155,8 @@ def _called(
         now, before = _panel(windows, nodes, name, spans[0]), _panel(where, nodes, name, spans[1])
         seen |= np.isfinite(now.symptom).any(axis=0)
         node = row[at] if at is not None else _entry(now, pairs)
-        if not np.isfinite(now.symptom[:, node]).any() or not np.isfinite(before.symptom[:, node]).any():
+        told = now if np.isfinite(now.symptom[:, node]).any() else now.local
+        if not told or not np.isfinite(before.symptom[:, node]).any():
             continue
         signs = read_signs(now, before, pairs, node, days)
         if best is None or signs.symptom > best[2].symptom:

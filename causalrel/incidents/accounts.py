@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,11 +58,15 @@ class Accounts:
         Calls that one request of the caller made.
     visits : ndarray of float64, shape (n_nodes,)
         How much of what a node adds reaches the node asked about.
+    expected : ndarray of float64, shape (n_windows, n_nodes)
+        Symptom of each node as its usual own part and the nodes it calls explain it.
 
     Examples
     --------
     >>> nothing = np.zeros((3, 1))
-    >>> Accounts(added=nothing, excess=nothing[:, 0], rates=nothing, visits=np.ones(1)).excess.tolist()
+    >>> Accounts(
+    ...     added=nothing, excess=nothing[:, 0], rates=nothing, visits=np.ones(1), expected=nothing
+    ... ).excess.tolist()
     [0.0, 0.0, 0.0]
     """
 
@@ -70,6 +74,28 @@ class Accounts:
     excess: NDArray[np.float64]
     rates: NDArray[np.float64]
     visits: NDArray[np.float64]
+    expected: NDArray[np.float64]
+
+    def rows(self, keep: NDArray[np.bool_]) -> Accounts:
+        """Return some of the windows.
+
+        Parameters
+        ----------
+        keep : ndarray of bool, shape (n_windows,)
+            Which.
+
+        Returns
+        -------
+        Accounts
+            Those windows.
+        """
+        return replace(
+            self,
+            added=self.added[keep],
+            excess=self.excess[keep],
+            rates=self.rates[keep],
+            expected=self.expected[keep],
+        )
 
 
 def learn_calls(normal: Panel, pairs: Sequence[tuple[int, int]]) -> Calls:
@@ -142,11 +168,12 @@ def settle(panel: Panel, normal: Panel, calls: Calls, at: int) -> tuple[Accounts
     for one in (panel, normal):
         symptom, rates = _filled(one, calls), _rates(one, calls, usual_rate)
         change = _own(symptom, rates, calls) - own
+        expected = symptom - change
         for e, (caller, callee) in enumerate(calls.pairs):
             change[:, caller] += calls.passed[e] * (rates[:, e] - usual_rate[e]) * calls.usual[callee]
         added = _visits(calls, rates, at) * change
         excess = symptom[:, at] - calls.usual[at]
-        made.append(Accounts(added=added, excess=excess, rates=rates, visits=visits))
+        made.append(Accounts(added=added, excess=excess, rates=rates, visits=visits, expected=expected))
     return made[0], made[1], visits * np.sqrt(level)
 
 

@@ -79,7 +79,8 @@ def read_ledger(
     share = added / total if total else np.zeros(len(nodes))
     spread = np.array([parts["unexplained" if node == symptom else node].std() for node in nodes])
     deviation = np.sign(total) * added / np.sqrt(spread**2 + noise**2)
-    signs = Signs(share=share, added=deviation, local=np.zeros(len(nodes)), symptom=abs(total) / noise)
+    local = np.zeros(len(nodes))
+    signs = Signs(share=share, added=deviation, own=deviation, local=local, symptom=abs(total) / noise)
     return symptom, nodes, signs, list(ledger.checks)
 
 

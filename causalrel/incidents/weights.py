@@ -40,7 +40,7 @@ def chances(features: NDArray[np.float64], draws: int, seed: int) -> NDArray[np.
 
     Examples
     --------
-    >>> chances(np.zeros((3, 6)), 2, 0).sum(axis=1).round(9).tolist()
+    >>> chances(np.zeros((3, 7)), 2, 0).sum(axis=1).round(9).tolist()
     [1.0, 1.0]
     """
     mean, root = _weights()
