@@ -125,12 +125,6 @@ def drift(windows: Windows, graph: Graph, *, alarm: float = 0.02, draws: int = 1
         return refusal(question, method=_METHOD, checks=[failed], origin=origin)
     names = ["slo", "quantity", "unit", "kind", "since", "p"]
     terms = pl.DataFrame(rows, schema=names, orient="row").cast({"since": pl.Datetime("us", "UTC")})
-    said = "; ".join(few) or "every variable"
-    enough = Check(
-        name="independent blocks",
-        passed=not few,
-        says=f"{said} has {'fewer than' if few else 'at least'} {_FEWEST_BLOCKS} time blocks of its own",
-    )
     return Estimate(
         question=question,
         draws=np.column_stack(parts),
@@ -141,7 +135,7 @@ def drift(windows: Windows, graph: Graph, *, alarm: float = 0.02, draws: int = 1
             f"graph {graph.name} (version {graph.version}) is right: a shift of a cause it lacks looks like drift",
             "what wanders slower than a quarter of the time seen cannot be told from drift",
         ),
-        checks=(enough, *_checks(terms, alarm)),
+        checks=(_enough(few), *_checks(terms, alarm)),
         verdict="bounded" if few else "answered",
         origin=origin,
     )
@@ -267,6 +261,12 @@ def _since(draft: Draft, name: str, fitted: Mixed, more: Floats, draws: int, rng
     mechanism, values = draft.mechanism, draft.columns[name][rows]
     before = mechanism.unscaled(mechanism.scaled(values)[:, None] - step)
     return np.asarray((values[:, None] - before).mean(axis=0), dtype=np.float64)
+
+
+def _enough(few: list[str]) -> Check:
+    """Say whether every variable has time blocks enough for its chances to be trusted."""
+    said = f"{'; '.join(few)}: fewer than" if few else "every variable has at least"
+    return Check(name="independent blocks", passed=not few, says=f"{said} {_FEWEST_BLOCKS} independent time blocks")
 
 
 def _checks(terms: pl.DataFrame, alarm: float) -> list[Check]:

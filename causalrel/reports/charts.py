@@ -136,6 +136,8 @@ def effect_rows(answer: Estimate) -> list[Row]:
                 for row in answer.terms.filter(pl.col("quantity") == "bound").iter_rows(named=True)
             )
         ]
+    if "since" in answer.terms.columns:
+        return _drift_rows(answer)
     found = extracts.contrasts(answer) if "of" in answer.terms.columns else []
     if not found:
         keys = [c for c in answer.terms.columns if c != "unit"]
@@ -151,11 +153,23 @@ def effect_rows(answer: Estimate) -> list[Row]:
     return rows
 
 
+def _drift_rows(answer: Estimate) -> list[Row]:
+    """Return changes of mechanisms of different units, each over its own standard deviation."""
+    rows = []
+    for row in answer.frame(extracts.PROB).sort("p").iter_rows(named=True):
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
+        moved = f"{row['slo']} {display.number(row['mean'])}{unit}"
+        told = f"{moved} since {display.when(row['since'])}, p {display.number(row['p'], 2)}"
+        rows.append((told, *(row[part] / (row["sd"] or 1.0) for part in ("mean", "low", "high"))))
+    return rows
+
+
 def effect(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
     """Draw an effect as a forest."""
     rows = effect_rows(answer)
     burn = "burn" in answer.terms["quantity"].to_list()
     xlabel = "change in burn (multiples of the budget rate)" if burn else answer.unit
+    xlabel = "change over its own standard deviation" if "since" in answer.terms.columns else xlabel
     forest(ax, rows, xlabel="share of the windows below" if "metric" in answer.terms.columns else xlabel, wide=wide)
     return answer.question
 
