@@ -53,7 +53,7 @@ def test_the_shipped_drift_is_told_from_its_shift() -> None:
     since = answer.select(slo="ttft").terms["since"].item()
     assert "ttft: drift" in [check.name for check in answer.failed]
     assert since > datetime(2026, 8, 8, tzinfo=UTC)
-    labels = [label.get_text() for label in cr.plot(answer).axes[0].get_yticklabels()]
+    labels = [label.get_text() for label in cr.plot(answer).get_yticklabels()]
     assert labels[0].replace("\n", " ").endswith("p 0.001")
 
 
