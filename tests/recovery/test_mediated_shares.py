@@ -13,9 +13,9 @@ import causalrel as cr
 @pytest.mark.parametrize("before", [0.0, 0.8])
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_planted_share_is_recovered(outcome: str, before: float) -> None:
-    """Median error below a tenth; among 16 worlds a 90 % interval covers 11 or more (less has a chance below 1 %)."""
+    """Median error below a tenth; among 8 worlds a 90 % interval covers 5 or more (less has a chance below 1 %)."""
     inside, errors = 0, []
-    for seed in range(16):
+    for seed in range(8):
         direct, along = ((1.0, 1.0), (1.5, 0.5), (0.5, 1.5))[seed % 3]
         world = mediated_world(60_000 + seed, outcome=outcome, direct=direct, along=along, before=before)
         asked = {"of": "batch_size", "on": world.on, "levels": (4, 8), "through": "queue_s"}
@@ -24,5 +24,5 @@ def test_planted_share_is_recovered(outcome: str, before: float) -> None:
         truth = world.through / world.total
         inside += low <= truth <= high
         errors.append(abs(share.mean() / truth - 1))
-    assert inside >= 11
+    assert inside >= 5
     assert np.median(errors) < 0.1
