@@ -11,7 +11,8 @@ import numpy as np
 from causalrel import display, errors
 from causalrel.drafts import check_nodes
 from causalrel.effects.classes import classes_of, together
-from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.columns import Design, Level
+from causalrel.effects.designs import make_design
 from causalrel.effects.hidden import answer_hidden, find_way
 from causalrel.effects.mediators import mediate
 from causalrel.effects.references import refer_beside

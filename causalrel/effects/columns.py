@@ -1,8 +1,9 @@
-"""Columns: the regression of an outcome on a treatment and what is held fixed, and how it moves with the treatment."""
+"""Columns: rows ready for the regression of an outcome on a treatment, and how its columns follow the treatment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,82 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.effects.designs import Design, Level
+    from causalrel.networks import Term
+
+Level = float | int | str
 
 #: Rows whose columns are made at once, few enough to stay in a processor's cache.
 CHUNK = 4096
 #: Rows that a first, rough fit needs.
 _ENOUGH = 32_768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Rows ready for the regression.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n,)
+        The rows.
+    unit : ndarray of int64, shape (n,)
+        Index of each row's unit.
+    code : ndarray of int64, shape (n,), or None
+        Index of each row's level; None for a continuous treatment.
+    term : Term
+        How the treatment enters.
+    treat : ndarray, shape (n,)
+        Values the term takes.
+    terms : tuple of Term
+        What is held fixed.
+    bad, total : ndarray of float64, shape (n,)
+        Event counts; ``total`` is None for a numeric outcome, which ``bad`` then holds.
+    groups : ndarray of int64, shape (n,)
+        Rows of different groups are independent.
+    block : int
+        Windows a time block; 0 where groups are units.
+    by_unit : bool
+        Whether the treatment mostly differs between units rather than within them.
+    assignments : int
+        Independent settings of the treatment.
+    supported : ndarray of bool, shape (n,)
+        Rows that could have had any of the levels, and that the answer speaks of.
+    overlap : float
+        Share of the events, or of the bad ones, that fell in them.
+    only : int or None
+        Index of the level whose units alone the answer speaks of; None where it speaks of all.
+    unit_effects : bool
+        Whether each unit gets its own intercept.
+    crossed : bool
+        Whether what is held fixed is crossed with the treatment.
+    smooth : bool
+        Whether hinges are penalised and the noise is modelled as a chain, rather than allowed for by clusters.
+    assigned_by : tuple of str
+        What is held fixed and sets the treatment.
+    left : ndarray of float64, shape (n,)
+        What :func:`rough` leaves; empty where the treatment differs between units.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    unit: NDArray[np.int64]
+    code: NDArray[np.int64] | None
+    term: Term
+    treat: NDArray[Any]
+    terms: tuple[Term, ...]
+    bad: NDArray[np.float64]
+    total: NDArray[np.float64] | None
+    groups: NDArray[np.int64]
+    block: int
+    by_unit: bool
+    assignments: int
+    supported: NDArray[np.bool_]
+    overlap: float
+    only: int | None
+    unit_effects: bool
+    crossed: bool
+    smooth: bool
+    assigned_by: tuple[str, ...]
+    left: NDArray[np.float64]
 
 
 def matrix(data: Design, rows: NDArray[np.intp], treat: NDArray[Any]) -> NDArray[np.float64]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causalrel.drafts import rows_of
-from causalrel.effects.columns import rough
+from causalrel.effects.columns import Design, Level, rough
 from causalrel.effects.overlap import MOST_LEVELS, level_alone, share_of, supported
 from causalrel.networks import Term, make_term
 from causalrel.regressions import time_groups
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.variables import Variable
-
-Level = float | int | str
 
 #: Events of the rarer kind (bad or good) that one coefficient needs (Peduzzi et al. 1996,
 #: doi:10.1016/S0895-4356(96)00236-3); with fewer than that in all, nothing but the treatment is fitted.
@@ -34,74 +32,6 @@ _FEWEST_UNITS = 30
 _BENDS = (0.01, 0.02, *np.linspace(0.05, 0.95, 19), 0.98, 0.99)
 _FEWER_BENDS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.97)
 _FEW = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
-    """Rows ready for the regression.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, shape (n,)
-        The rows.
-    unit : ndarray of int64, shape (n,)
-        Index of each row's unit.
-    code : ndarray of int64, shape (n,), or None
-        Index of each row's level; None for a continuous treatment.
-    term : Term
-        How the treatment enters.
-    treat : ndarray, shape (n,)
-        Values the term takes.
-    terms : tuple of Term
-        What is held fixed.
-    bad, total : ndarray of float64, shape (n,)
-        Event counts; ``total`` is None for a numeric outcome, which ``bad`` then holds.
-    groups : ndarray of int64, shape (n,)
-        Rows of different groups are independent.
-    block : int
-        Windows a time block; 0 where groups are units.
-    by_unit : bool
-        Whether the treatment mostly differs between units rather than within them.
-    assignments : int
-        Independent settings of the treatment.
-    supported : ndarray of bool, shape (n,)
-        Rows that could have had any of the levels, and that the answer speaks of.
-    overlap : float
-        Share of the events, or of the bad ones, that fell in them.
-    only : int or None
-        Index of the level whose units alone the answer speaks of; None where it speaks of all.
-    unit_effects : bool
-        Whether each unit gets its own intercept.
-    crossed : bool
-        Whether what is held fixed is crossed with the treatment.
-    smooth : bool
-        Whether hinges are penalised and the noise is modelled as a chain, rather than allowed for by clusters.
-    assigned_by : tuple of str
-        What is held fixed and sets the treatment.
-    left : ndarray of float64, shape (n,)
-        What :func:`causalrel.effects.columns.rough` leaves; empty where the treatment differs between units.
-    """
-
-    columns: Mapping[str, NDArray[Any]]
-    unit: NDArray[np.int64]
-    code: NDArray[np.int64] | None
-    term: Term
-    treat: NDArray[Any]
-    terms: tuple[Term, ...]
-    bad: NDArray[np.float64]
-    total: NDArray[np.float64] | None
-    groups: NDArray[np.int64]
-    block: int
-    by_unit: bool
-    assignments: int
-    supported: NDArray[np.bool_]
-    overlap: float
-    only: int | None
-    unit_effects: bool
-    crossed: bool
-    smooth: bool
-    assigned_by: tuple[str, ...]
-    left: NDArray[np.float64]
 
 
 def make_design(

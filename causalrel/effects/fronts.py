@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from causalrel.effects.columns import changed, layout, matrix
-from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.columns import Design, Level, changed, layout, matrix
+from causalrel.effects.designs import make_design
 from causalrel.effects.overlap import MOST
 from causalrel.effects.soundness import judge
 from causalrel.effects.standards import regress, widening

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from causalrel.effects.designs import Level
+from causalrel.effects.columns import Level
 from causalrel.effects.fronts import tell_front_door
 from causalrel.effects.instruments import tell_by_instrument
 from causalrel.effects.overlap import MOST_LEVELS, complete

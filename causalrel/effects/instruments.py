@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from causalrel import display
-from causalrel.effects.columns import layout
-from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.columns import Design, Level, layout
+from causalrel.effects.designs import make_design
 from causalrel.effects.fronts import Answered, moved_columns, spread_draws
 from causalrel.effects.overlap import MOST_LEVELS
 from causalrel.effects.soundness import judge

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from causalrel import display
-from causalrel.effects.designs import Design, Level, make_design
+from causalrel.effects.columns import Design, Level
+from causalrel.effects.designs import make_design
 from causalrel.effects.overlap import LEAST, MOST, seen_at_each
 from causalrel.effects.stages import Means, mean_outcomes
 from causalrel.effects.units import in_budget_units

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import display
-from causalrel.effects.designs import Design, Level
+from causalrel.effects.columns import Design, Level
 from causalrel.estimates import Check
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from causalrel import errors
-from causalrel.effects.designs import Level, make_design
+from causalrel.effects.columns import Level
+from causalrel.effects.designs import make_design
 from causalrel.effects.overlap import complete
 from causalrel.effects.standards import regress, standardise
 from causalrel.estimates import Check

@@ -9,8 +9,7 @@ import numpy as np
 
 from causalrel import display
 from causalrel.drafts import rows_of
-from causalrel.effects.columns import layout
-from causalrel.effects.designs import Design, Level
+from causalrel.effects.columns import Design, Level, layout
 from causalrel.effects.overlap import LEAST, MOST, MOST_LEVELS, seen_at_each
 from causalrel.estimates import Check, Verdict
 from causalrel.regressions import time_groups

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.effects.columns import layout, matrix
-from causalrel.effects.designs import Design, Level
+from causalrel.effects.columns import Design, Level, layout, matrix
 from causalrel.effects.standards import beyond, regress, widening
 from causalrel.mixed import Mixed
 from causalrel.networks import Term, expit

@@ -9,8 +9,7 @@ import numpy as np
 
 from causalrel import errors
 from causalrel.effects.averages import Average, Part, average, straight
-from causalrel.effects.columns import CHUNK, changed, layout, matrix
-from causalrel.effects.designs import Design, Level
+from causalrel.effects.columns import CHUNK, Design, Level, changed, layout, matrix
 from causalrel.effects.overlap import edges
 from causalrel.networks import expit
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from causalrel import errors
-from causalrel.effects.designs import Level
+from causalrel.effects.columns import Level
 from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.rollouts import Rollout, tell_rollout

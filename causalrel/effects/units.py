@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from causalrel import display
-from causalrel.effects.designs import Level
+from causalrel.effects.columns import Level
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
