@@ -174,10 +174,30 @@ def test_a_reader_that_went_away(data: Path) -> None:
 def test_a_limit_on_memory(data: Path) -> None:
     wide = {f"x{at}": [float(at)] * 20_000 for at in range(150)}
     table(wide, rows=20_000).write_csv(data / "wide.csv")
+    made = run([*budget(data)[:3], str(data / "wide.csv"), *budget(data)[4:]], limit=little_memory)
+    # Where memory ends as a thread is started, Rust writes its own lines before the answer comes back to us.
+    told = b"\n".join(line for line in made.stderr.splitlines() if line.startswith((b"causalrel: ", b"Traceback")))
     one_sentence(
-        run([*budget(data)[:3], str(data / "wide.csv"), *budget(data)[4:]], limit=little_memory),
+        subprocess.CompletedProcess(made.args, made.returncode, made.stdout, told),
         "the question needs more memory than this process may take; write wider windows",
     )
+
+
+def test_a_thread_that_memory_does_not_allow_is_a_limit_on_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from causalrel import cli
+
+    class PanicException(BaseException):
+        pass
+
+    def app(*_: object, **__: object) -> None:
+        raise PanicException('Os { code: 11, kind: WouldBlock, message: "Resource temporarily unavailable" }')
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["causalrel", "show"])
+    assert cli.main() == 2
+    assert "needs more memory than this process may take" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -95,8 +95,15 @@ def main() -> int:
     except BaseException as fault:
         if debug or not (isinstance(fault, Exception) or type(fault).__name__ == "PanicException"):
             raise
-        return _say(f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it")
+        return _say(_inside(fault))
     return code if isinstance(code, int) else 0
+
+
+def _inside(fault: BaseException) -> str:
+    """Say what failed inside; a thread that Polars cannot start for want of memory panics, with no MemoryError."""
+    if not isinstance(fault, Exception) and "Resource temporarily unavailable" in str(fault):
+        return errors.out_of_memory().message
+    return f"causalrel failed inside ({type(fault).__name__}: {fault}); run again with --debug and report it"
 
 
 def _say(message: str) -> int:
