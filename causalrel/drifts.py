@@ -67,8 +67,7 @@ def drift(windows: Windows, graph: Graph, *, alarm: float = 0.02, draws: int = 1
     graph : Graph
         A graph whose variables the windows hold, without lags.
     alarm : float
-        Chance that any mechanism at all is called drifted where none is, by Holm's steps; where noise remembers for
-        days, about three times as often.
+        Nominal chance that any mechanism at all is called drifted where none is, by Holm's steps.
     draws : int
         Number of draws of each change.
     seed : int
@@ -112,7 +111,7 @@ def drift(windows: Windows, graph: Graph, *, alarm: float = 0.02, draws: int = 1
         if draft is None:
             continue
         kind = "mechanism" if graph.variable(name).role in ("engine", "outcome") else "input"
-        one, change = _changed(draft, name, draws, rng)
+        one, change = _changed(draft, name, _SPANS if kind == "mechanism" else _SPANS_OF_INPUTS, draws, rng)
         few += [name] if one.blocks < _FEWEST_BLOCKS else []
         counted = draft.mechanism.form == "event-rate"
         since = datetime.fromtimestamp(one.since * windows.width.total_seconds(), UTC)
@@ -160,7 +159,7 @@ def _draft(windows: Windows, graph: Graph, name: str) -> Draft | None:
     return Draft(mechanism=shape, columns=columns, x=x, groups=np.full(x.shape[1], -1), remembers=False, checks=())
 
 
-def _changed(draft: Draft, name: str, draws: int, rng: np.random.Generator) -> tuple[_Found, Floats]:
+def _changed(draft: Draft, name: str, spans: int, draws: int, rng: np.random.Generator) -> tuple[_Found, Floats]:
     """Find where a regression changed most, and draw by how much since."""
     from causalrel.mixed import fit_mixed
     from causalrel.noises import nearest_chain
@@ -171,12 +170,9 @@ def _changed(draft: Draft, name: str, draws: int, rng: np.random.Generator) -> t
     total = columns[f"{name}.total"] if counted else None
     rough = outcome - outcome.mean() if total is None else outcome / total - outcome.sum() / total.sum()
     chain = nearest_chain(rough, columns["step"], columns["unit"])
-    spans = _spans(columns["step"], _SPANS if draft.mechanism.terms else _SPANS_OF_INPUTS)
-    wider = np.column_stack([draft.x, spans])
-    fitted = fit_mixed(wider, np.append(draft.groups, np.full(spans.shape[1], -1)), outcome, total, chain)
-    tested = np.flatnonzero(draft.groups < 0)
-    if draft.mechanism.terms == ():
-        tested = tested[:1]
+    wider = np.column_stack([draft.x, _levels(columns["step"], spans)])
+    fitted = fit_mixed(wider, np.append(draft.groups, np.full(spans - 1, -1)), outcome, total, chain)
+    tested = np.flatnonzero(draft.groups < 0) if draft.mechanism.terms else np.zeros(1, dtype=np.intp)
     left = fitted.whitened[:, -1] * (1.0 if counted else fitted.variances[1])
     found = _tested(fitted, left, columns["step"], tested, draft.x.shape[1], rng)
     after = (columns["step"] >= found.since).astype(np.float64)
@@ -187,7 +183,7 @@ def _changed(draft: Draft, name: str, draws: int, rng: np.random.Generator) -> t
     return found, _since(draft, name, again, np.column_stack(more), draws, rng)
 
 
-def _spans(step: NDArray[np.int64], count: int) -> Floats:
+def _levels(step: NDArray[np.int64], count: int) -> Floats:
     """Mark parts of the time seen, the first aside."""
     place = (step - step.min()) * count // (step.max() - step.min() + 1)
     return np.asarray(place[:, None] == np.arange(1, count), dtype=np.float64)

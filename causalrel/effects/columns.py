@@ -17,8 +17,8 @@ Level = float | int | str
 
 #: Rows whose columns are made at once, few enough to stay in a processor's cache.
 CHUNK = 4096
-#: Rows that a first, rough fit needs.
-_ENOUGH = 32_768
+#: Rows that a first, rough fit needs, and a propensity.
+ENOUGH = 32_768
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +275,7 @@ def rough(data: Design) -> NDArray[np.float64]:
         rate = min(max(y.sum() / data.total.sum(), 1e-9), 1 - 1e-9)
         scale = np.sqrt(data.total / (rate * (1 - rate)))
         y = (y / data.total - rate) * scale
-    some = rows[:: 1 + len(rows) // _ENOUGH]
+    some = rows[:: 1 + len(rows) // ENOUGH]
     x = matrix(data, some, data.treat[some]) * scale[some, None]
     size = np.sqrt(np.einsum("ij,ij->j", x, x) / len(some)) + 1e-300
     x /= size

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from causalrel.drafts import rows_of
+from causalrel.effects.columns import ENOUGH
 from causalrel.networks import Term, expit, make_term
 from causalrel.regressions import fit_rate
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 #: never more than this share of a level's windows, and shared among all that is held fixed, since each cuts some off.
 _FEWEST_BEYOND = 5
 _MOST_BEYOND = 0.1
-
-#: Rows that tell a propensity well enough.
-_ENOUGH = 32_768
 
 #: A numeric treatment with more distinct values than this is taken as continuous.
 MOST_LEVELS = 12
@@ -128,7 +126,7 @@ def supported(
         return marked
     x = np.column_stack([np.ones(size), *[term.columns(columns[term.name]) for term in numbers]])
     rows = np.flatnonzero(marked)
-    some = rows[:: 1 + len(rows) // _ENOUGH]
+    some = rows[:: 1 + len(rows) // ENOUGH]
     for level in range(count):
         made = fit_rate(x[some], (code[some] == level).astype(float), np.ones(len(some)), some)
         share = expit(x @ made.mean)
