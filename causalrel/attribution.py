@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.drafts import rows_of
 from causalrel.estimates import Check, Estimate, Verdict
 from causalrel.identification import hidden_confounders
 from causalrel.inference import produce, residuals
+from causalrel.mechanisms.drafts import rows_of
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
 from causalrel.variables import parse_time

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.drafts import rows_of
 from causalrel.graphs import Graph
+from causalrel.mechanisms.drafts import rows_of
+from causalrel.mechanisms.regressions import fit_rate, time_groups
 from causalrel.networks import expit, make_term
-from causalrel.regressions import fit_rate, time_groups
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from causalrel import display, errors, expressions
-from causalrel.plans import judged, plan_rollup
 from causalrel.provenance import rounded
 from causalrel.slos import SLO
 from causalrel.telemetry import Telemetry, columns, times
 from causalrel.telemetry.columns import LIMIT, add_up, column_rows, metric_rows, streamed, tell_values
 from causalrel.telemetry.schema import IDENTITY, REQUEST_VARIABLES
+from causalrel.windows.plans import judged, plan_rollup
 
 _DAY = timedelta(days=1)
 _UNITS = ("service", "node", "tenant", "tier")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.regressions import time_groups
+from causalrel.mechanisms.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

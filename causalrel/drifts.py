@@ -11,17 +11,17 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.drafts import Draft, check_nodes, draft_of, rows_of, scaled
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.graphs import Graph
+from causalrel.mechanisms.drafts import Draft, check_nodes, draft_of, rows_of, scaled
+from causalrel.mechanisms.regressions import time_groups
 from causalrel.networks import Mechanism, expit
-from causalrel.regressions import time_groups
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.mixed import Mixed
 
     Floats = NDArray[np.float64]
 
@@ -161,8 +161,8 @@ def _draft(windows: Windows, graph: Graph, name: str) -> Draft | None:
 
 def _changed(draft: Draft, name: str, spans: int, draws: int, rng: np.random.Generator) -> tuple[_Found, Floats]:
     """Find where a regression changed most, and draw by how much since."""
-    from causalrel.mixed import fit_mixed
-    from causalrel.noises import nearest_chain
+    from causalrel.mechanisms.mixed import fit_mixed
+    from causalrel.mechanisms.noises import nearest_chain
 
     counted = draft.mechanism.form == "event-rate"
     columns = draft.columns

@@ -11,8 +11,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from causalrel import display, errors, shipped
-from causalrel.plans import unit_text
 from causalrel.telemetry import Telemetry, collected
+from causalrel.windows.plans import unit_text
 
 _MILLION = 1e6
 _SCALE = float(1 << 40)

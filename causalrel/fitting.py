@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import display, errors
-from causalrel.drafts import Draft, check_nodes, draft_of, typed
 from causalrel.estimates import Check
-from causalrel.expectations import fit_tables
 from causalrel.graphs import Graph
+from causalrel.mechanisms.drafts import Draft, check_nodes, draft_of, typed
+from causalrel.mechanisms.expectations import fit_tables
+from causalrel.mechanisms.regressions import Coefficients, fit_line, fit_rate, time_groups
+from causalrel.mechanisms.selection import Spline, select
 from causalrel.networks import Mechanism, Network, expit
-from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
-from causalrel.selection import Spline, select
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fit(
     Workload, config and hardware are taken as observed; engine variables and numeric outcomes get a regression, SLOs an
     event rate, both on linear splines of their parents. Draws allow for dependence between neighbouring windows. A
     regression gives way to a linear or quadratic one, a Gaussian process or a forest where that foretells blocks held
-    out clearly better (:mod:`causalrel.selection`).
+    out clearly better (:mod:`causalrel.mechanisms.selection`).
 
     With ``states``, or where the graph has lags, every variable gets a table of the chances of its states instead: a
     discrete network, static or dynamic, for :func:`causalrel.query`, :func:`causalrel.infer` and their like.
@@ -160,8 +160,8 @@ def _rates(draft: Draft, name: str, fitted: Coefficients, draws: int, rng: np.ra
     """
     x, columns = draft.x, draft.columns
     bad, total = columns[f"{name}.bad"], columns[f"{name}.total"]
-    from causalrel.mixed import fit_mixed
-    from causalrel.noises import nearest_chain
+    from causalrel.mechanisms.mixed import fit_mixed
+    from causalrel.mechanisms.noises import nearest_chain
 
     chain = nearest_chain(fitted.residuals, columns["step"], columns["unit"])
     made = fit_mixed(x, draft.groups, bad, total, chain)

@@ -11,11 +11,11 @@ import numpy as np
 
 from causalrel import display, errors
 from causalrel.budgets.exhaustion import steps_until
-from causalrel.drafts import rows_of
 from causalrel.inference import residuals, run
-from causalrel.levels import Counts, draw_levels, fit_levels
+from causalrel.mechanisms.drafts import rows_of
+from causalrel.mechanisms.levels import Counts, draw_levels, fit_levels
+from causalrel.mechanisms.rhythms import rhythm_of
 from causalrel.networks import Mechanism, Network
-from causalrel.rhythms import rhythm_of
 from causalrel.slos import SLO, slo_window
 from causalrel.windows import Windows
 

@@ -11,10 +11,10 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.dependences import Dependence, weigh
-from causalrel.drafts import check_nodes, rows_of
 from causalrel.estimates import Origin
 from causalrel.graphs import Edge, Graph
 from causalrel.identification import Implication, list_implications
+from causalrel.mechanisms.drafts import check_nodes, rows_of
 from causalrel.networks import make_term
 from causalrel.windows import Windows
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.drafts import rows_of
 from causalrel.estimates import Check, Estimate, refusal
+from causalrel.mechanisms.drafts import rows_of
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from bad_inputs import SECONDS as S
 from bad_inputs import Asker, asker, lines, table, told, windows
 
 import causalrel as cr
-from causalrel.buckets import bound_bad
+from causalrel.windows.buckets import bound_bad
 
 __all__ = ["asker"]
 ENDLESS = float("inf")

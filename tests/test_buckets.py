@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from causalrel import CausalrelError
-from causalrel.buckets import bound_bad
+from causalrel.windows.buckets import bound_bad
 
 INF = float("inf")
 

@@ -18,10 +18,11 @@ import polars as pl
 import pytest
 
 import causalrel as cr
-from causalrel import CausalrelError, clusters
-from causalrel.clusters import doing
-from causalrel.repeats import hash_ids
+from causalrel import CausalrelError
 from causalrel.telemetry.schema import TIME
+from causalrel.windows import clusters
+from causalrel.windows.clusters import doing
+from causalrel.windows.repeats import hash_ids
 
 distributed = pytest.importorskip("distributed")
 

@@ -11,9 +11,9 @@ from scipy.special import gammaln
 from state_worlds import HOUR, START, conditional, draw_path, enumerate_joint, labelled, random_network, with_gaps
 
 import causalrel as cr
-from causalrel.expectations import _expected, _Plan, _planned, _runs, fit_tables
 from causalrel.inference.tracks import log_score
-from causalrel.priors import STRENGTHS, best_strength, log_evidence, smooth_counts
+from causalrel.mechanisms.expectations import _expected, _Plan, _planned, _runs, fit_tables
+from causalrel.mechanisms.priors import STRENGTHS, best_strength, log_evidence, smooth_counts
 
 
 def chain_graph() -> cr.Graph:

@@ -14,8 +14,8 @@ from worlds import ROLES as SERVING
 import causalrel as cr
 from causalrel.bridges.sklearn import fit_forest
 from causalrel.inference import predict
-from causalrel.kernels import TREND_VARIANCE, Kernel, Rows, _loss, fit_kernel, gather, squares
-from causalrel.processes import condition
+from causalrel.surfaces.kernels import TREND_VARIANCE, Kernel, Rows, _loss, fit_kernel, gather, squares
+from causalrel.surfaces.processes import condition
 
 ROLES = {"batch": "config", "gpus": "hardware", "gpu": "hardware", "latency": "engine"}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from causalrel.chains import chain_of, smooth, whiten
-from causalrel.mixed import fit_mixed
+from causalrel.mechanisms.chains import chain_of, smooth, whiten
+from causalrel.mechanisms.mixed import fit_mixed
+from causalrel.mechanisms.noises import nearest_chain
 from causalrel.networks import expit
-from causalrel.noises import nearest_chain
 
 MEMORY, VARIANCE = 0.8, 1.7
 

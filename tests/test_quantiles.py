@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import causalrel as cr
 from causalrel import SLO, CausalrelError, Telemetry, Variable, window
-from causalrel.partials import roll_up
-from causalrel.plans import plan_rollup
-from causalrel.quantiles import take_quantiles
-from causalrel.sketches import BucketCounts, bucket_codes, bucket_values, merge_counts
 from causalrel.telemetry.schema import TIME
+from causalrel.windows.partials import roll_up
+from causalrel.windows.plans import plan_rollup
+from causalrel.windows.quantiles import take_quantiles
+from causalrel.windows.sketches import BucketCounts, bucket_codes, bucket_values, merge_counts
 
 START = datetime(2026, 2, 11, 9, tzinfo=UTC)
 NINE = int(START.timestamp()) // 300

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from causalrel.mechanisms.regressions import fit_line, fit_rate, memory, time_groups
 from causalrel.networks import expit, make_term
-from causalrel.regressions import fit_line, fit_rate, memory, time_groups
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrel import Telemetry
-from causalrel.partials import add_up, roll_up
-from causalrel.plans import plan_rollup
-from causalrel.sums import add_exactly, number_cells
 from causalrel.telemetry.schema import TIME
+from causalrel.windows.partials import add_up, roll_up
+from causalrel.windows.plans import plan_rollup
+from causalrel.windows.sums import add_exactly, number_cells
 
 WHOLE = st.integers(-(2**63) + 1, 2**63 - 1)
 FLOATS = st.floats(-1e30, 1e30).map(lambda value: float(np.rint(value)))

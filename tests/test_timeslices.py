@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from causalrel import SLO, CausalrelError, Telemetry, budget, window
 from causalrel.telemetry.schema import TIME
-from causalrel.timeslices import judge_slices
+from causalrel.windows.timeslices import judge_slices
 
 START = datetime(2026, 2, 11, 9, tzinfo=UTC)
 

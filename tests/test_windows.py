@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalrel import SLO, CausalrelError, Telemetry, Variable, Windows, window
-from causalrel.partials import add_up, roll_up
-from causalrel.plans import plan_rollup
-from causalrel.rollups import finish_rollup
 from causalrel.telemetry.schema import SAMPLES, TIME
+from causalrel.windows.partials import add_up, roll_up
+from causalrel.windows.plans import plan_rollup
+from causalrel.windows.rollups import finish_rollup
 
 START = datetime(2026, 2, 11, 9, tzinfo=UTC)
 TTFT = SLO(name="ttft", dimension="latency", where="ttft_s <= 1", target=0.99)

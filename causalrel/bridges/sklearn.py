@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.forests import Forest, choose_trees
+from causalrel.surfaces.forests import Forest, choose_trees
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import polars as pl
 
 from causalrel import errors
 from causalrel.slos import SLO
-from causalrel.timeslices import exact_sum
+from causalrel.windows.timeslices import exact_sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

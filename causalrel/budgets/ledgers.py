@@ -10,8 +10,8 @@ import polars as pl
 
 from causalrel.estimates import Estimate
 from causalrel.slos import SLO, slo_window
-from causalrel.timeslices import exact_sum
 from causalrel.variables import parse_duration
+from causalrel.windows.timeslices import exact_sum
 
 if TYPE_CHECKING:
     from causalrel.windows import Windows

@@ -14,7 +14,7 @@ from causalrel.dependences import residuals
 from causalrel.discovery.autocorrelation import Memory, memory_of
 from causalrel.discovery.columns import Columns
 from causalrel.discovery.scores import bent
-from causalrel.regressions import time_groups
+from causalrel.mechanisms.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from causalrel import display, errors
-from causalrel.drafts import check_nodes
 from causalrel.effects.classes import classes_of, together
 from causalrel.effects.columns import Design, Level
 from causalrel.effects.designs import make_design
@@ -24,7 +23,8 @@ from causalrel.effects.units import in_budget_units
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.graphs import Graph
 from causalrel.identification import adjustment
-from causalrel.regressions import Coefficients
+from causalrel.mechanisms.drafts import check_nodes
+from causalrel.mechanisms.regressions import Coefficients
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:

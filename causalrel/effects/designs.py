@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalrel.drafts import rows_of
 from causalrel.effects.columns import Design, Level, rough
 from causalrel.effects.overlap import MOST_LEVELS, level_alone, share_of, supported
+from causalrel.mechanisms.drafts import rows_of
+from causalrel.mechanisms.regressions import time_groups
 from causalrel.networks import Term, make_term
-from causalrel.regressions import time_groups
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:

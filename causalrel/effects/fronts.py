@@ -13,8 +13,8 @@ from causalrel.effects.overlap import MOST
 from causalrel.effects.soundness import judge
 from causalrel.effects.standards import regress, widening
 from causalrel.estimates import Check, Verdict
+from causalrel.mechanisms.regressions import time_groups
 from causalrel.networks import expit
-from causalrel.regressions import time_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.identification import FrontDoor
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.mixed import Mixed
     from causalrel.windows import Windows
 
 #: Rows whose outcome is worked out at once, over all draws.

@@ -16,13 +16,13 @@ from causalrel.effects.overlap import MOST_LEVELS
 from causalrel.effects.soundness import judge
 from causalrel.effects.standards import regress
 from causalrel.estimates import Check
-from causalrel.regressions import time_groups
+from causalrel.mechanisms.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from causalrel.identification import Instrument
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.mixed import Mixed
     from causalrel.windows import Windows
 
 #: Standard errors that the first stage must be from 0, so that the Anderson-Rubin interval of 99.9 % is bounded.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from causalrel.drafts import rows_of
 from causalrel.effects.columns import ENOUGH
+from causalrel.mechanisms.drafts import rows_of
+from causalrel.mechanisms.regressions import fit_rate
 from causalrel.networks import Term, expit, make_term
-from causalrel.regressions import fit_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

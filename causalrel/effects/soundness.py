@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel import display
-from causalrel.drafts import rows_of
 from causalrel.effects.columns import Design, Level, layout
 from causalrel.effects.overlap import LEAST, MOST, MOST_LEVELS, seen_at_each
 from causalrel.estimates import Check, Verdict
-from causalrel.regressions import time_groups
+from causalrel.mechanisms.drafts import rows_of
+from causalrel.mechanisms.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.mixed import Mixed
     from causalrel.variables import Variable
     from causalrel.windows import Windows
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from causalrel.effects.columns import Design, Level, layout, matrix
 from causalrel.effects.standards import beyond, regress, widening
-from causalrel.mixed import Mixed
+from causalrel.mechanisms.mixed import Mixed
+from causalrel.mechanisms.regressions import time_groups
 from causalrel.networks import Term, expit
-from causalrel.regressions import time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

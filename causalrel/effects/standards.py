@@ -11,13 +11,13 @@ from causalrel import errors
 from causalrel.effects.averages import Average, Part, average, straight
 from causalrel.effects.columns import CHUNK, Design, Level, changed, layout, matrix
 from causalrel.effects.overlap import edges
+from causalrel.mechanisms.regressions import Coefficients, fit_line, fit_rate, time_groups
 from causalrel.networks import expit
-from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.mixed import Mixed
 
 #: With fewer units a coefficient than this, a covariance clustered by unit is too small: units are left out in turn.
 _MANY_A_COLUMN = 20
@@ -27,8 +27,8 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """Fit the outcome on the design: noise modelled as a chain, or a covariance clustered by units.
 
     Where the treatment was switched within units and there are ten events of the rarer kind, or where many units have
-    one row each, the regression is mixed (:func:`causalrel.mixed.fit_mixed`); else clustered, with degrees of freedom
-    by the scarcer of groups and assignments.
+    one row each, the regression is mixed (:func:`causalrel.mechanisms.mixed.fit_mixed`); else clustered, with degrees
+    of freedom by the scarcer of groups and assignments.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def regress(data: Design, rows: NDArray[np.intp]) -> Coefficients | Mixed:
     """
     if not data.smooth:
         return _by_groups(data, rows)
-    from causalrel.chains import chain_of
-    from causalrel.mixed import fit_mixed
-    from causalrel.noises import nearest_chain
+    from causalrel.mechanisms.chains import chain_of
+    from causalrel.mechanisms.mixed import fit_mixed
+    from causalrel.mechanisms.noises import nearest_chain
 
     step, unit = data.columns["step"][rows], data.columns["unit"][rows]
     chain = chain_of(step, unit, shared=False) if data.by_unit else nearest_chain(data.left[rows], step, unit)

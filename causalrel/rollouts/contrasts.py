@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import chain_of
 from causalrel.estimates import Check
-from causalrel.mixed import fit_mixed
+from causalrel.mechanisms.chains import chain_of
+from causalrel.mechanisms.mixed import fit_mixed
+from causalrel.mechanisms.regressions import time_groups
 from causalrel.networks import expit, make_term
-from causalrel.regressions import time_groups
 from causalrel.rollouts.panels import FEWEST_EVENTS, Panel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.chains import Chain
-    from causalrel.mixed import Mixed
+    from causalrel.mechanisms.chains import Chain
+    from causalrel.mechanisms.mixed import Mixed
 
 #: A placebo that seems to act at this level fails its check.
 LEVEL = 0.05

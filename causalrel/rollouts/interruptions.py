@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.noises import nearest_chain
+from causalrel.mechanisms.noises import nearest_chain
 from causalrel.rollouts.contrasts import Found, Rows, averages, hold, pretend, tell_pretended
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalrel import display, errors
-from causalrel.drafts import rows_of
 from causalrel.estimates import Check
+from causalrel.mechanisms.drafts import rows_of
 from causalrel.variables import parse_time
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import chain_of
 from causalrel.estimates import Check
-from causalrel.mixed import Mixed, fit_mixed
+from causalrel.mechanisms.chains import chain_of
+from causalrel.mechanisms.mixed import Mixed, fit_mixed
 from causalrel.rollouts.contrasts import Found, pretend, stage_edges, tell_pretended
 from causalrel.rollouts.panels import FEWEST_EVENTS
 

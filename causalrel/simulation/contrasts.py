@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from causalrel import errors
-from causalrel.plans import judged
 from causalrel.simulation.documents import Told
 from causalrel.simulation.exports import export_requests
 from causalrel.simulation.runs import run_scenario
 from causalrel.slos import SLO
+from causalrel.windows.plans import judged
 
 _MEANS = {"cost_usd": "USD a request", "energy_j": "J a request"}
 

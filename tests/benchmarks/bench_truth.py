@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.drafts import rows_of
 from causalrel.inference import residuals, run
+from causalrel.mechanisms.drafts import rows_of
 from causalrel.telemetry.datasets import load_card
 from causalrel.variables import parse_time
 

@@ -8,8 +8,8 @@ from telemetry_worlds import hidden_world, telemetry_world
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.drafts import rows_of
 from causalrel.inference import residuals, run
+from causalrel.mechanisms.drafts import rows_of
 from causalrel.telemetry.datasets import load_card
 from causalrel.variables import parse_time
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from causalrel import display, errors, expressions
-from causalrel.plans import Plan, is_modal
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.parts import tell
 from causalrel.telemetry.samples import is_blank
 from causalrel.telemetry.schema import TIME
+from causalrel.windows.plans import Plan, is_modal
 
 #: Variables that are shares; one above 1 is a percentage, or another quantity.
 SHARES = ("fact_position", "judge_quality", "kv_fraction", "kv_usage", "node_up", "quality")
@@ -57,9 +57,9 @@ def notices(telemetry: Telemetry, plan: Plan, partial: pl.DataFrame, table: pl.D
 
     Examples
     --------
-    >>> from causalrel.plans import plan_rollup
-    >>> from causalrel.partials import roll_up
-    >>> from causalrel.rollups import finish_rollup
+    >>> from causalrel.windows.plans import plan_rollup
+    >>> from causalrel.windows.partials import roll_up
+    >>> from causalrel.windows.rollups import finish_rollup
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 9, 10)]
     >>> requests = pl.LazyFrame({"time": times, "model": ["a", "A", "a"]}, schema_overrides={"time": TIME})
     >>> made = Telemetry(requests=requests)

@@ -11,13 +11,13 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from causalrel.plans import Plan, is_modal, judged, unit_text
-from causalrel.sketches import BucketCounts, BucketHeap, bucket_codes, merge_counts
 from causalrel.slos import SLO
-from causalrel.sums import Numbers, add_exactly, count_rows, number_cells
 from causalrel.telemetry import Telemetry, collected, damage_told
 from causalrel.telemetry.schema import REQUEST_VARIABLES
 from causalrel.variables import Variable
+from causalrel.windows.plans import Plan, is_modal, judged, unit_text
+from causalrel.windows.sketches import BucketCounts, BucketHeap, bucket_codes, merge_counts
+from causalrel.windows.sums import Numbers, add_exactly, count_rows, number_cells
 
 #: Floats are summed as whole multiples of 2**-40, so that sums do not depend on order.
 SCALE = float(1 << 40)
@@ -118,7 +118,7 @@ def roll_up(requests: pl.LazyFrame, plans: Sequence[Plan], columns: Sequence[str
     Examples
     --------
     >>> from datetime import UTC, timedelta
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.plans import plan_rollup
     >>> from causalrel.telemetry.schema import TIME
     >>> frame = pl.LazyFrame({"time": [datetime(2026, 2, 11, tzinfo=UTC)] * 2}, schema_overrides={"time": TIME})
     >>> plan = plan_rollup(Telemetry(requests=frame), [], ["service"], timedelta(minutes=5))

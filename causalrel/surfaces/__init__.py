@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from causalrel.domains import Domain
-from causalrel.forests import Forest
-from causalrel.processes import Paths
+from causalrel.surfaces.domains import Domain
+from causalrel.surfaces.forests import Forest
+from causalrel.surfaces.processes import Paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class Surface:
 
     Examples
     --------
-    >>> from causalrel.domains import make_domain
+    >>> from causalrel.surfaces.domains import make_domain
     >>> stump = {"feature": np.array([[-1]]), "threshold": np.zeros((1, 1)), "value": np.array([[0.5]])}
     >>> ways = {"left": np.array([[0]]), "right": np.array([[0]]), "chosen": np.zeros((2, 1), dtype=np.int64)}
     >>> made = Surface(

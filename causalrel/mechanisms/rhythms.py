@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.levels import Counts
+from causalrel.mechanisms.levels import Counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

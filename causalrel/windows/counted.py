@@ -9,12 +9,12 @@ from typing import Any, cast
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.rollups import regular_grid
 from causalrel.slos import SLO
 from causalrel.telemetry import collected
 from causalrel.telemetry.schema import TIME
 from causalrel.telemetry.tables import time_column
 from causalrel.variables import ROLES, Kind, Role, Variable, duration_text, parse_duration
+from causalrel.windows.rollups import regular_grid
 
 _ASKED_BY = "Windows.from_frame"
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from causalrel.partials import LIMIT, SCALE
-from causalrel.plans import Plan, unit_text
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import METRIC_VARIABLES
 from causalrel.variables import Variable
+from causalrel.windows.partials import LIMIT, SCALE
+from causalrel.windows.plans import Plan, unit_text
 
 _SENTINEL = 2_147_483_616.0
 
@@ -42,7 +42,7 @@ def rollup_samples(
     Examples
     --------
     >>> from datetime import timedelta
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.plans import plan_rollup
     >>> from causalrel.telemetry.schema import TIME
     >>> telemetry = Telemetry(requests=pl.LazyFrame(schema={"time": TIME}))
     >>> rollup_samples(telemetry, plan_rollup(telemetry, [], ["service"], timedelta(minutes=5)), [])[1]

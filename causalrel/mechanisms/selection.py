@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalrel.choices import Known, calibrated, choose, make_surface, structured
-from causalrel.domains import make_domain
-from causalrel.learners import Sample
+from causalrel.mechanisms.choices import Known, calibrated, choose, make_surface, structured
+from causalrel.mechanisms.learners import Sample
+from causalrel.mechanisms.regressions import Coefficients, fit_line
 from causalrel.networks import Mechanism
-from causalrel.regressions import Coefficients, fit_line
+from causalrel.surfaces.domains import make_domain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,9 +9,9 @@ from fractions import Fraction
 import polars as pl
 
 from causalrel import errors
-from causalrel.plans import Plan, unit_text
 from causalrel.slos import SLO
 from causalrel.variables import duration_text
+from causalrel.windows.plans import Plan, unit_text
 
 #: Shares are added up as whole multiples of 2**-50, so that sums do not depend on order.
 _SCALE = float(1 << 50)

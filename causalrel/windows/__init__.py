@@ -10,22 +10,22 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.changes import tell_inseparable
-from causalrel.clusters import doing
-from causalrel.counted import counted_slos, regular_table
 from causalrel.estimates import Check, Origin
-from causalrel.histograms import count_histograms, has_histograms
-from causalrel.metrics import rollup_samples
-from causalrel.notices import metric_notices, notices
-from causalrel.partials import cut_requests
-from causalrel.plans import Plan, plan_rollup
 from causalrel.provenance import frame_fingerprint, package_version
-from causalrel.quantiles import Quantile, add_quantiles, plan_quantiles
-from causalrel.rollups import check_rows, finish_rollup, sum_parts
 from causalrel.slos import SLO, slos_fingerprint
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.schema import LOAD, TIME
-from causalrel.timeslices import count_slices, plan_slices
 from causalrel.variables import Role, Variable, duration_text, parse_duration
+from causalrel.windows.clusters import doing
+from causalrel.windows.counted import counted_slos, regular_table
+from causalrel.windows.histograms import count_histograms, has_histograms
+from causalrel.windows.metrics import rollup_samples
+from causalrel.windows.notices import metric_notices, notices
+from causalrel.windows.partials import cut_requests
+from causalrel.windows.plans import Plan, plan_rollup
+from causalrel.windows.quantiles import Quantile, add_quantiles, plan_quantiles
+from causalrel.windows.rollups import check_rows, finish_rollup, sum_parts
+from causalrel.windows.timeslices import count_slices, plan_slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +283,7 @@ def window(
     A request that failed (``error`` is not null) and cannot be judged is bad; a served one that cannot be judged is not
     counted, and told in ``notes``.
 
-    Where there are no requests but buckets of histograms, events are counted in those (``causalrel.histograms``): a
+    Where there are no requests but buckets of histograms, events are counted in those (``histograms``): a
     threshold inside a bucket bounds the bad ones, ``<slo>.bad_low`` at least and ``<slo>.bad`` at most.
 
     An SLO on slices of time has slices for events: ``total`` are the slices of each unit that had requests, ``bad`` the
@@ -301,8 +301,8 @@ def window(
         Request columns that make a unit; where ``service`` is absent there is one unit, ``all``.
     quantiles : mapping of str to sequence of float or None
         Columns of the requests and metrics of the samples, and shares from 0 to 1: ``{"ttft_s": (0.5, 1)}`` adds the
-        variables ``ttft_s.p50`` and ``ttft_s.max``, each within 1 % of a value of the window (``causalrel.sketches``;
-        those of metrics are exact), null where a window has none. Failed requests without a value are not among them.
+        variables ``ttft_s.p50`` and ``ttft_s.max``, each within 1 % of a value of the window (``sketches``; those of
+        metrics are exact), null where a window has none. Failed requests without a value are not among them.
     cluster : str or None
         Address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``, whose workers sum the files piece by piece; they
         must find them under the same paths. None to sum here. The windows are the same to the byte.

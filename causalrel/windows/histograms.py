@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 
 from causalrel import errors, expressions
-from causalrel.buckets import bound_bad
-from causalrel.plans import unit_text
-from causalrel.rollups import regular_grid
 from causalrel.slos import SLO
 from causalrel.telemetry import Telemetry, collected
 from causalrel.telemetry.prometheus import number_of
 from causalrel.telemetry.schema import LOAD, SAMPLES
 from causalrel.telemetry.series import join_series, split_series
+from causalrel.windows.buckets import bound_bad
+from causalrel.windows.plans import unit_text
+from causalrel.windows.rollups import regular_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ import polars as pl
 from causalrel import errors
 from causalrel.estimates import Check
 from causalrel.graphs import Graph
+from causalrel.mechanisms.regressions import fit_line
 from causalrel.networks import Form, Mechanism, Term, make_term
-from causalrel.regressions import fit_line
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:

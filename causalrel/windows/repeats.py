@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from causalrel.plans import Plan
 from causalrel.telemetry import collected
+from causalrel.windows.plans import Plan
 
 Hashes = NDArray[np.uint64]
 

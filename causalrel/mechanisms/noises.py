@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import Chain, chain_of
-from causalrel.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder
+from causalrel.mechanisms.chains import Chain, chain_of
+from causalrel.mechanisms.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def best_setting(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.fl
 
     Examples
     --------
-    >>> from causalrel.penalised import make_rows
+    >>> from causalrel.mechanisms.penalised import make_rows
     >>> rows = make_rows(np.ones((4, 1)), np.array([-1]), np.arange(4.0), np.array([-1, 1, 1, 1]), None)
     >>> best_setting(rows, np.array([0.0, 0.0]), np.zeros(0)).shape
     (2,)
@@ -75,7 +75,7 @@ def climb(rows: Rows, setting: NDArray[np.float64], priors: NDArray[np.float64])
 
     Examples
     --------
-    >>> from causalrel.penalised import make_rows
+    >>> from causalrel.mechanisms.penalised import make_rows
     >>> rows = make_rows(np.ones((4, 1)), np.array([-1]), np.arange(4.0), np.array([-1, 1, 1, 1]), None)
     >>> start = np.array([0.0, 0.0])
     >>> best = climb(rows, start, np.zeros(0))
@@ -111,7 +111,7 @@ def steepness(rows: Rows, setting: NDArray[np.float64], fit: Fit) -> tuple[NDArr
 
     Examples
     --------
-    >>> from causalrel.penalised import make_rows
+    >>> from causalrel.mechanisms.penalised import make_rows
     >>> rows = make_rows(np.ones((4, 1)), np.array([-1]), np.arange(4.0), np.array([-1, 1, 1, 1]), None)
     >>> start = np.array([0.0, 0.0])
     >>> steepness(rows, start, fit_at(rows, start, np.zeros(0)))[0].shape
@@ -196,7 +196,7 @@ def stretches(gap: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int6
     Parameters
     ----------
     gap : ndarray of int64, shape (n,)
-        As in :class:`causalrel.chains.Chain`.
+        As in :class:`causalrel.mechanisms.chains.Chain`.
 
     Returns
     -------

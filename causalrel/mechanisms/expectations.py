@@ -14,8 +14,8 @@ from causalrel.graphs import Graph
 from causalrel.inference.courses import node_values
 from causalrel.inference.factors import Factor, Node
 from causalrel.inference.slices import Course, Slices, filter_slices, joint_at, seen_course, smooth_slices
+from causalrel.mechanisms.priors import smooth_counts
 from causalrel.networks import Mechanism, Network
-from causalrel.priors import smooth_counts
 from causalrel.tables import Parent, States, Table, check_cells, find_states
 from causalrel.windows import Windows
 

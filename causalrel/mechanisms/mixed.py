@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import Chain, smooth, whiten
+from causalrel.mechanisms.chains import Chain, smooth, whiten
+from causalrel.mechanisms.noises import best_setting, climb, steepness, stretches
+from causalrel.mechanisms.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder, smoothness, solve
 from causalrel.networks import expit
-from causalrel.noises import best_setting, climb, steepness, stretches
-from causalrel.penalised import PRIORS, Fit, Rows, fit_at, make_rows, remainder, smoothness, solve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Mixed:
 
     Examples
     --------
-    >>> from causalrel.chains import chain_of
+    >>> from causalrel.mechanisms.chains import chain_of
     >>> rng = np.random.default_rng(0)
     >>> x = np.column_stack([np.ones(200), np.arange(200) % 2])
     >>> chain = chain_of(np.arange(200), np.full(200, "a"), shared=True)
@@ -192,7 +192,7 @@ def fit_mixed(
 
     Examples
     --------
-    >>> from causalrel.chains import chain_of
+    >>> from causalrel.mechanisms.chains import chain_of
     >>> chain = chain_of(np.arange(60), np.full(60, "a"), shared=True)
     >>> made = fit_mixed(np.ones((60, 1)), np.array([-1]), np.full(60, 5.0), np.full(60, 50.0), chain)
     >>> round(float(expit(made.means[0])[0]), 1)

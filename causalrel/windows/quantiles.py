@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from causalrel import errors
-from causalrel.plans import Plan
-from causalrel.sketches import WIDTH, BucketCounts, Integers, bucket_values
 from causalrel.telemetry import Telemetry
 from causalrel.telemetry.schema import METRIC_VARIABLES, REQUEST_VARIABLES
 from causalrel.variables import Variable
+from causalrel.windows.plans import Plan
+from causalrel.windows.sketches import WIDTH, BucketCounts, Integers, bucket_values
 
 _WRONG_SHARE = 0.01
 _MOST = 64
@@ -75,7 +75,7 @@ def plan_quantiles(asked: Mapping[str, Sequence[float]], telemetry: Telemetry, p
     Examples
     --------
     >>> from datetime import timedelta
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.plans import plan_rollup
     >>> telemetry = Telemetry(requests=pl.LazyFrame(schema={"time": pl.Datetime("us", "UTC"), "ttft_s": pl.Float64}))
     >>> plan = plan_rollup(telemetry, [], ["service"], timedelta(minutes=5))
     >>> [one.variable.name for one in plan_quantiles({"ttft_s": (0.5, 0.999)}, telemetry, plan)]

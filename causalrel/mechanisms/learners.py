@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from causalrel.domains import Domain, make_domain
-from causalrel.forests import Forest
-from causalrel.kernels import Kernel, Rows, Trend, fit_kernel, gather
-from causalrel.processes import Paths, condition
 from causalrel.surfaces import HALF
+from causalrel.surfaces.domains import Domain, make_domain
+from causalrel.surfaces.forests import Forest
+from causalrel.surfaces.kernels import Kernel, Rows, Trend, fit_kernel, gather
+from causalrel.surfaces.processes import Paths, condition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.partials import SCALE, Partial, add_up, roll_up
-from causalrel.plans import Plan, is_modal, unit_text
-from causalrel.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
 from causalrel.telemetry.parts import accounted
 from causalrel.telemetry.schema import LOAD, TIME
+from causalrel.windows.partials import SCALE, Partial, add_up, roll_up
+from causalrel.windows.plans import Plan, is_modal, unit_text
+from causalrel.windows.repeats import find_repeats, hash_ids, keep_first, with_ids, without_ids
 
 _MAX_ROWS = 5_000_000
 _SIGNED_SHARE = 0.01
@@ -48,7 +48,7 @@ def sum_parts(
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.plans import plan_rollup
     >>> from causalrel.telemetry import Telemetry
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 10, 10)]
     >>> frame = pl.LazyFrame({"time": times, "request_id": ["a", "b", "a"]}, schema_overrides={"time": TIME})
@@ -90,8 +90,8 @@ def check_rows(partial: Partial, plan: Plan, every: str, notes: list[str]) -> No
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> from causalrel.partials import roll_up
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.partials import roll_up
+    >>> from causalrel.windows.plans import plan_rollup
     >>> from causalrel.telemetry import Telemetry
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 10)] + [None]
     >>> frame = pl.LazyFrame({"time": times}, schema_overrides={"time": TIME})
@@ -136,8 +136,8 @@ def finish_rollup(partial: pl.DataFrame, plan: Plan, notes: list[str]) -> pl.Dat
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> from causalrel.partials import roll_up
-    >>> from causalrel.plans import plan_rollup
+    >>> from causalrel.windows.partials import roll_up
+    >>> from causalrel.windows.plans import plan_rollup
     >>> from causalrel.telemetry import Telemetry
     >>> times = [datetime(2026, 2, 11, hour, tzinfo=UTC) for hour in (9, 11)]
     >>> frame = pl.LazyFrame({"time": times}, schema_overrides={"time": TIME})

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.kernels import squares
-from causalrel.learners import FORMS, Sample, Smooth, combinations, held_out, learn, outermost, untold_noise
+from causalrel.mechanisms.learners import FORMS, Sample, Smooth, combinations, held_out, learn, outermost, untold_noise
 from causalrel.surfaces import HALF, Surface
+from causalrel.surfaces.kernels import squares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def structured(sample: Sample, residuals: NDArray[np.float64], block: NDArray[np
 
     Examples
     --------
-    >>> from causalrel.learners import straight_line
+    >>> from causalrel.mechanisms.learners import straight_line
     >>> structured(straight_line(), np.sin(np.arange(30.0) / 3), np.arange(30))
     True
     """
@@ -93,7 +93,7 @@ def choose(
 
     Examples
     --------
-    >>> from causalrel.learners import straight_line
+    >>> from causalrel.mechanisms.learners import straight_line
     >>> choose(straight_line(), (np.zeros(30), np.full(30, 9.0), np.asarray), np.arange(30), 0)[1]
     'linear'
     """
@@ -258,7 +258,7 @@ def make_surface(
 
     Examples
     --------
-    >>> from causalrel.learners import straight_line
+    >>> from causalrel.mechanisms.learners import straight_line
     >>> known = Known(noise=0.1, factor=1.0, usual=0.1)
     >>> surface = make_surface("linear", straight_line(), known, centre=0.0, scale=1.0, draws=4, seed=0)
     >>> bool(abs(surface.predictor({"load": np.array([12.5])}).mean() - 12.5) < 0.1)

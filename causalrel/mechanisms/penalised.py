@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.chains import whiten
+from causalrel.mechanisms.chains import whiten
 from causalrel.networks import expit
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Rows:
     groups : ndarray of int64, shape (k,)
         Group that each column is shrunk with; -1 for those that are not.
     gap : ndarray of int64, shape (n,)
-        As in :class:`causalrel.chains.Chain`.
+        As in :class:`causalrel.mechanisms.chains.Chain`.
     noise : ndarray of float64, shape (n,), or None
         Working variance of each row's response; None for a line, whose noise has one unknown variance.
     out : ndarray of float64, shape (n, k + 1)

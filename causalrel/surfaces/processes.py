@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.kernels import TREND_VARIANCE, Kernel, Rows
+from causalrel.surfaces.kernels import TREND_VARIANCE, Kernel, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Posterior:
 
     Examples
     --------
-    >>> from causalrel.kernels import fit_kernel, gather
+    >>> from causalrel.surfaces.kernels import fit_kernel, gather
     >>> x = np.linspace(-1, 1, 30)[:, None]
     >>> rows = gather(x, 2 * x[:, 0])
     >>> kernel = fit_kernel(rows, np.array([0]), np.array([True]), rng=np.random.default_rng(0))
@@ -155,7 +155,7 @@ class Paths:
 
     Examples
     --------
-    >>> from causalrel.kernels import fit_kernel, gather
+    >>> from causalrel.surfaces.kernels import fit_kernel, gather
     >>> x = np.linspace(-1, 1, 30)[:, None]
     >>> rows = gather(x, 2 * x[:, 0])
     >>> kernel = fit_kernel(rows, np.array([0]), np.array([True]), rng=np.random.default_rng(0))
