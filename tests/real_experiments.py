@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,14 +39,13 @@ def ask(
 ) -> Answer:
     """Ask for an effect on a plain frame; of event counts ``total`` and ``bad`` where ``events``."""
     frame = frame.with_columns(
-        pl.lit(datetime(2026, 1, 1, tzinfo=UTC)).alias("at"),
         pl.format("row {}", pl.int_range(pl.len()).cast(pl.String).str.zfill(6)).alias("unit"),
         pl.col(held).cast(pl.Float64),
-        *([] if events else [pl.lit(1).alias("total"), pl.lit(0).alias("bad"), pl.col(on).cast(pl.Float64)]),
+        *([] if events else [pl.col(on).cast(pl.Float64)]),
     )
     roles = dict.fromkeys(held, "workload") | {of: "config"} | ({} if events else {on: "engine"})
-    slo = on if events else "row"
-    windows = Windows.from_frame(frame, time="at", unit="unit", every="1d", roles=roles, events={slo: ("total", "bad")})
+    counts = {on: ("total", "bad")} if events else {}
+    windows = Windows.from_frame(frame, time=None, unit="unit", roles=roles, events=counts)
     edges = [(name, to) for name in held for to in (of, on)] + [(of, on)]
     graph = cr.Graph.from_edges(edges, roles=roles | {on: "outcome" if events else "engine"})
     answer = cr.effect(windows, graph, of=of, on=on, levels=levels)

@@ -242,6 +242,53 @@ def ask_rows(frame, names):
     return cr.effect(windows, graph, of="batch_size", on="latency", levels=(0, 1))
 
 
+def timeless_rows(seed: int, count: int = 900, *, treated: int | None = None, unit: str | None = None):
+    """Rows without time: bad events of 50 at each, more where the batch is large."""
+    frame, names = crossed_rows(seed, held=2, share=0.5, count=count)
+    frame = frame.with_columns(batch_size=pl.col("batch_size") if treated is None else pl.lit(treated))
+    odds = -3 + frame["batch_size"].to_numpy() + 0.5 * frame["x0"].to_numpy()
+    bad = np.random.default_rng(seed).binomial(50, 1 / (1 + np.exp(-odds)))
+    frame = frame.with_columns(bad=pl.Series(bad), total=pl.lit(50), half=pl.int_range(pl.len()) % 40)
+    roles = dict.fromkeys(names, "workload") | {"batch_size": "config"}
+    events = {"slow": ("total", "bad")}
+    windows = cr.Windows.from_frame(frame, time=None, unit=unit, roles=roles, events=events)
+    edges = [(name, to) for name in names for to in ("batch_size", "slow")] + [("batch_size", "slow")]
+    return windows, cr.Graph.from_edges(edges, roles=roles | {"slow": "outcome"}), frame
+
+
+def test_rows_without_time_are_units_of_their_own() -> None:
+    windows, graph, frame = timeless_rows(3)
+    answer = cr.effect(windows, graph, of="batch_size", on="slow", levels=(0, 1))
+    x = frame["x0"].to_numpy()
+    high, low = (1 / (1 + np.exp(-(base + 0.5 * x))) for base in (-2, -3))
+    row = answer.select(quantity="bad_share").frame(prob=0.99).row(0, named=True)
+    assert row["low"] <= (high - low).mean() <= row["high"]
+    assert "independent between units" in answer.method
+    assert {check.name for check in answer.checks}.isdisjoint({"carry-over", "placebo in time"})
+    assert "events" not in answer.terms["quantity"]
+    assert repr(windows).startswith("Windows: 900 rows without time; SLOs slow")
+
+
+def test_rows_of_units_without_time_are_clustered_by_unit() -> None:
+    windows, graph, _ = timeless_rows(4, unit="half")
+    answer = cr.effect(windows, graph, of="batch_size", on="slow", levels=(0, 1))
+    assert "clustered by unit" in answer.method
+    assert any(check.says == "the levels were set in 40 units" for check in answer.checks)
+
+
+def test_rows_without_time_have_no_rollout() -> None:
+    windows, graph, _ = timeless_rows(5)
+    with pytest.raises(cr.CausalrelError, match="these rows have no time"):
+        cr.effect(windows, graph, of="batch_size", on="slow", levels=(0, 1), design="rollout")
+
+
+def test_case_083_rows_that_never_varied_are_refused() -> None:
+    windows, graph, _ = timeless_rows(6, treated=1)
+    answer = cr.effect(windows, graph, of="batch_size", on="slow", levels=(0, 1))
+    assert answer.verdict == "refused"
+    assert "without a change there is nothing to compare" in answer.why
+
+
 def test_drawn_by_lot_with_many_held_fixed_all_units_overlap() -> None:
     frame, names = crossed_rows(0, held=16, share=0.2)
     answer = ask_rows(frame, names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import polars as pl
 
 from causalrel import display, errors
 from causalrel.effects.classes import classes_of, together
@@ -145,13 +146,14 @@ def effect(
         seed=seed,
     )
     narrowed, checks = _where(windows, where)
+    narrowed = _each_alone(narrowed)
     told: dict[str, Any] = {
         "question": _sentence(of, on, asked.levels, where),
         "assumptions": _assumptions(graph, of, on),
         "origin": windows.origin(seed, graph.fingerprint()),
     }
     if design != "graph":
-        _as_rollout(by, through, beside or refuters)
+        _as_rollout(by, through, beside or refuters, timeless=windows.timeless)
         switched = before_and_after(narrowed, of, asked.levels, named=levels is not None)
         told["question"] = _sentence(of, on, switched, where)
         if (failed := unseen(narrowed, variable, switched, [of, on])) is not None:
@@ -164,8 +166,20 @@ def effect(
     return together(by, {name: _parts(part, asked, checks, told) for name, part in classes.items()})
 
 
-def _as_rollout(by: str | None, through: str | Sequence[str] | None, others: Sequence[str]) -> None:
+def _each_alone(windows: Windows) -> Windows:
+    """Make each row of a frame without time or units a unit of its own, as nothing tells which came before which."""
+    if not windows.timeless or len(windows.units) > 1:
+        return windows
+    rows = pl.format("row {}", pl.int_range(1, pl.len() + 1))
+    return replace(windows, table=windows.table.with_columns(time=pl.col("time").min(), unit=rows))
+
+
+def _as_rollout(
+    by: str | None, through: str | Sequence[str] | None, others: Sequence[str], *, timeless: bool
+) -> None:
     """Refuse what is not told of a rollout."""
+    if timeless:
+        raise errors.bad_question("effect: a rollout has dates, and these rows have no time", "leave out design")
     if through is not None:
         raise errors.bad_question("effect: what goes through a mediator is not told of a rollout", "leave out design")
     if others:

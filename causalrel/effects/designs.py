@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from causalrel.effects.columns import Design, Level, rough
 from causalrel.effects.overlap import MOST_LEVELS, level_alone, share_of, supported
@@ -103,7 +104,7 @@ def _draft(
     values = columns[of]
     bad, total = (columns[f"{on}.bad"], columns[f"{on}.total"]) if slo else (columns[on], None)
     units, unit = np.unique(columns["unit"], return_inverse=True)
-    by_unit = bool(np.mean([len(np.unique(values[unit == i])) > 1 for i in range(len(units))]) < 0.5)
+    by_unit = windows.timeless or _constant_within(unit, values) > 0.5
     rarer = len(values) if total is None else min(bad.sum(), (total - bad).sum())
     enough = bool(rarer >= _FEWEST_A_TERM)
     smooth = enough and (not by_unit or len(values) == len(units) >= _FEWEST_UNITS)
@@ -138,6 +139,12 @@ def _draft(
         assigned_by=tuple(assigned_by),
         left=np.zeros(0),
     )
+
+
+def _constant_within(unit: NDArray[np.intp], values: NDArray[Any]) -> float:
+    """Return the share of units that had one value throughout."""
+    pairs = pl.DataFrame({"unit": unit, "value": values}).group_by("unit").agg(alone=pl.col("value").n_unique() == 1)
+    return float(pairs["alone"].to_numpy().mean())
 
 
 def _at_levels(

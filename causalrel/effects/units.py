@@ -64,7 +64,8 @@ def in_budget_units(
             change = shares[level] - base
             add("burn", "1", level, change / slo.allowed)
             add("bad_share", "1", level, change)
-            add("events", f"events a {slo.period.days} d period", level, change * events)
+            if not windows.timeless:
+                add("events", f"events a {slo.period.days} d period", level, change * events)
             add("budget_hours", f"h a {slo.period.days} d period", level, change / slo.allowed * hours)
         for level in levels:
             add("bad_share_at", "1", level, shares[level])

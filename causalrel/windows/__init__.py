@@ -257,10 +257,11 @@ class Windows:
         )
 
     def __repr__(self) -> str:
-        start, end = self.span
+        start, end = (display.when(at) for at in self.span)
+        dated = f"of {duration_text(self.width)} in {len(self.units)} units, {start} to {end} UTC"
         return display.plain(
-            f"Windows: {self.table.height:,} of {duration_text(self.width)} in {len(self.units)} units, "
-            f"{display.when(start)} to {display.when(end)} UTC; SLOs {', '.join(s.name for s in self.slos)}; "
+            f"Windows: {self.table.height:,} {'rows without time' if self.timeless else dated}; "
+            f"SLOs {', '.join(s.name for s in self.slos) or 'none'}; "
             f"variables {', '.join(v.name for v in self.variables)}"
         )
 
