@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import combinations
 from math import factorial
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.coalitions import worths
 from causalrel.estimates import Check, Estimate, Verdict
 from causalrel.identification import hidden_confounders
-from causalrel.inference import produce, residuals
 from causalrel.mechanisms.drafts import rows_of
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
@@ -23,6 +24,8 @@ from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from causalrel.coalitions import Coalition
 
 Span = tuple[datetime | str, datetime | str]
 
@@ -95,9 +98,8 @@ def attribute(
     mechanisms = network.causes([slo.name])
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
     drivers = _drivers(mechanisms, now, before)
-    worth = _worth(mechanisms, slo.name, now, before)
     rng = np.random.default_rng([seed, 3])
-    parts = _shapley(worth, drivers, rng)
+    parts = _shapley(partial(worths, mechanisms, slo.name, now, before), drivers, rng)
     shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
     total = np.full(network.n_draws, shares[0] - shares[1])
     unexplained = total - sum(parts.values())
@@ -219,91 +221,36 @@ def _drivers(
     return [name for name in names if len(np.unique(np.concatenate([now[name], before[name]]))) > 1]
 
 
-def _paired(
-    now: NDArray[np.float64], before: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Pair two weighted row sets in their order (north-west corner rule); both margins stay exact."""
-    ends = [np.cumsum(weights) / weights.sum() for weights in (now, before)]
-    for end in ends:
-        end[-1] = 1.0
-    cuts = np.unique(np.concatenate(ends))
-    mass = np.diff(np.concatenate([[0.0], cuts]))
-    middle = cuts - mass / 2
-    left, right = (np.minimum(np.searchsorted(end, middle), len(end) - 1) for end in ends)
-    return left, right, mass
-
-
-def _worth(
-    mechanisms: Sequence[Mechanism], slo: str, now: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]]
-) -> Callable[[frozenset[str]], NDArray[np.float64]]:
-    """Return the modelled bad share, a draw each, had some drivers been as now and the others as before."""
-    left, right, mass = _paired(now[f"{slo}.total"], before[f"{slo}.total"])
-    own: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    rests = residuals(mechanisms, now), residuals(mechanisms, before)
-    for mechanism in mechanisms:
-        name = mechanism.variable.name
-        if mechanism.additive:
-            own[name] = rests[0][name][left], rests[1][name][right]
-        elif mechanism.form == "observed":
-            own[name] = now[name][left], before[name][right]
-    reach: dict[str, frozenset[str]] = {}
-    for mechanism in mechanisms:
-        parents = frozenset(mechanism.parents)
-        reach[mechanism.variable.name] = parents.union(
-            {mechanism.variable.name}, *(reach[parent] for parent in mechanism.parents)
-        )
-    memo: dict[tuple[str, frozenset[str]], NDArray[Any]] = {}
-    by_name = {mechanism.variable.name: mechanism for mechanism in mechanisms}
-
-    def value(name: str, chosen: frozenset[str]) -> NDArray[Any]:
-        key = (name, chosen & reach[name])
-        if key not in memo:
-            mechanism = by_name[name]
-            mine = own[name][0 if name in chosen else 1] if name in own else None
-            if mechanism.form == "observed" and mine is not None:
-                memo[key] = mine
-            else:
-                parents = {parent: value(parent, chosen) for parent in mechanism.parents}
-                memo[key] = produce(mechanism, parents, mine)
-        return memo[key]
-
-    def worth(chosen: frozenset[str]) -> NDArray[np.float64]:
-        mechanism = by_name[slo]
-        share: NDArray[np.float64] = mass @ produce(mechanism, {p: value(p, chosen) for p in mechanism.parents}, None)
-        return share
-
-    return worth
-
-
 def _shapley(
-    worth: Callable[[frozenset[str]], NDArray[np.float64]], drivers: Sequence[str], rng: np.random.Generator
+    worth: Callable[[Iterable[Coalition]], dict[Coalition, NDArray[np.float64]]],
+    drivers: Sequence[str],
+    rng: np.random.Generator,
 ) -> dict[str, NDArray[np.float64]]:
-    memo: dict[frozenset[str], NDArray[np.float64]] = {}
+    """Average what each driver adds over the orders in which drivers come, all of them or some."""
+    steps = list(_steps(drivers, rng))
+    known = worth(dict.fromkeys(chosen for base, driver, _ in steps for chosen in (base, base | {driver})))
+    parts = {driver: np.zeros_like(next(iter(known.values()))) for driver in drivers}
+    for base, driver, weight in steps:
+        parts[driver] += weight * (known[base | {driver}] - known[base])
+    return parts
 
-    def known(chosen: frozenset[str]) -> NDArray[np.float64]:
-        if chosen not in memo:
-            memo[chosen] = worth(chosen)
-        return memo[chosen]
 
-    parts = {driver: np.zeros_like(known(frozenset())) for driver in drivers}
+def _steps(drivers: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[Coalition, str, float]]:
+    """Yield each coalition, a driver that joins it, and the share of orders in which it does."""
     count = len(drivers)
     if count <= _EXACT:
         for size in range(count):
             weight = factorial(size) * factorial(count - size - 1) / factorial(count)
             for chosen in combinations(drivers, size):
-                base = frozenset(chosen)
-                for driver in drivers:
-                    if driver not in base:
-                        parts[driver] += weight * (known(base | {driver}) - known(base))
-        return parts
+                yield from ((frozenset(chosen), driver, weight) for driver in drivers if driver not in chosen)
+        return
     for _ in range(_ORDERS):
         order = rng.permutation(count)
         for walk in (order, order[::-1]):
-            base = frozenset()
+            base: Coalition = frozenset()
             for i in walk:
-                parts[drivers[i]] += (known(base | {drivers[i]}) - known(base)) / (2 * _ORDERS)
+                yield base, drivers[i], 1 / (2 * _ORDERS)
                 base |= {drivers[i]}
-    return parts
 
 
 def _checks(

@@ -102,12 +102,13 @@ class Term:
         """
         if values.ndim == 1:
             return self.columns(values) @ weights.T
-        total = (values - self.centre) * (weights[:, 0] / self.scale)
+        slopes = weights.T / self.scale
+        total = values * slopes[0]
+        total -= np.array([self.centre, *self.knots]) @ slopes
         above = np.empty_like(total)
-        for knot, weight in zip(self.knots, weights[:, 1:].T, strict=True):
-            np.subtract(values, knot, out=above)
-            np.maximum(above, 0.0, out=above)
-            above *= weight / self.scale
+        for knot, slope in zip(self.knots, slopes[1:], strict=True):
+            np.maximum(values, knot, out=above)
+            above *= slope
             total += above
         made: NDArray[np.float64] = total
         return made
@@ -284,8 +285,10 @@ def expit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> expit(np.array([0.0, -1000.0])).tolist()
     [0.5, 0.0]
     """
-    half: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * values))
-    return half
+    made: NDArray[np.float64] = np.tanh(0.5 * values)
+    made += 1.0
+    made *= 0.5
+    return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,9 +174,7 @@ def _each_alone(windows: Windows) -> Windows:
     return replace(windows, table=windows.table.with_columns(time=pl.col("time").min(), unit=rows))
 
 
-def _as_rollout(
-    by: str | None, through: str | Sequence[str] | None, others: Sequence[str], *, timeless: bool
-) -> None:
+def _as_rollout(by: str | None, through: str | Sequence[str] | None, others: Sequence[str], *, timeless: bool) -> None:
     """Refuse what is not told of a rollout."""
     if timeless:
         raise errors.bad_question("effect: a rollout has dates, and these rows have no time", "leave out design")

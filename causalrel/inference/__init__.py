@@ -79,7 +79,35 @@ def produce(mechanism: Mechanism, values: Columns, residual: NDArray[np.float64]
     >>> produce(always, {}, None).tolist()
     [[0.5, 0.5]]
     """
-    eta = mechanism.predictor(values)
+    return produced(mechanism, mechanism.predictor(values), residual)
+
+
+def produced(
+    mechanism: Mechanism, eta: NDArray[np.float64], residual: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return a derived variable from its linear predictor.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+        One that is derived.
+    eta : ndarray of float64, shape (n, n_draws)
+        Linear predictor.
+    residual : ndarray of float64, shape (n, n_draws), or None
+        Residual of one that has any.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_draws)
+        Values, or probabilities of a bad event.
+
+    Examples
+    --------
+    >>> from causalrel.variables import Variable
+    >>> slo = Variable(name="ttft", role="outcome", kind="events")
+    >>> produced(Mechanism(variable=slo, form="event-rate"), np.zeros((1, 2)), None).tolist()
+    [[0.5, 0.5]]
+    """
     if mechanism.form == "event-rate":
         return expit(eta)
     return mechanism.unscaled(eta if residual is None else eta + residual)

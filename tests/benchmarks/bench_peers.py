@@ -127,12 +127,16 @@ def _cosines(scores: np.ndarray) -> np.ndarray:
 
 
 def _arma(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Generalised least squares with ARMA(1,1) errors (Hannan and Rissanen 1982), by statsmodels."""
+    """Generalised least squares with ARMA(1,1) errors (Hannan and Rissanen 1982, or likelihood), by statsmodels."""
     from statsmodels.tsa.arima.model import ARIMA
 
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     spread = y.std()
-    made = ARIMA(y / spread, exog=x / scale, order=(1, 0, 1), trend="n").fit(method="hannan_rissanen", gls=True)
+    model = ARIMA(y / spread, exog=x / scale, order=(1, 0, 1), trend="n")
+    try:
+        made = model.fit(method="hannan_rissanen", gls=True)
+    except ValueError:
+        made = model.fit(cov_type="oim")
     return float(made.params[0] / scale[0] * spread), float(made.bse[0] / scale[0] * spread)
 
 
