@@ -145,8 +145,7 @@ def effect(
         draws=draws,
         seed=seed,
     )
-    narrowed, checks = _where(windows, where)
-    narrowed = _each_alone(narrowed)
+    narrowed, checks = _where(_each_alone(windows), where)
     told: dict[str, Any] = {
         "question": _sentence(of, on, asked.levels, where),
         "assumptions": _assumptions(graph, of, on),
