@@ -99,7 +99,9 @@ def attribute(
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
     drivers = _drivers(mechanisms, now, before)
     rng = np.random.default_rng([seed, 3])
-    parts = _shapley(partial(worths, mechanisms, slo.name, now, before), drivers, rng)
+    left, right, mass = _paired(now[f"{slo.name}.total"], before[f"{slo.name}.total"])
+    worth = partial(worths, mechanisms, slo.name, (now, before), (left, right), mass[None, :])
+    parts = {driver: part[0] for driver, part in _shapley(worth, drivers, rng).items()}
     shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
     total = np.full(network.n_draws, shares[0] - shares[1])
     unexplained = total - sum(parts.values())
@@ -219,6 +221,20 @@ def _drivers(
 ) -> list[str]:
     names = [m.variable.name for m in mechanisms if m.form != "event-rate"]
     return [name for name in names if len(np.unique(np.concatenate([now[name], before[name]]))) > 1]
+
+
+def _paired(
+    now: NDArray[np.float64], before: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Pair two weighted row sets in their order (north-west corner rule); both margins stay exact."""
+    ends = [np.cumsum(weights) / weights.sum() for weights in (now, before)]
+    for end in ends:
+        end[-1] = 1.0
+    cuts = np.unique(np.concatenate(ends))
+    mass = np.diff(np.concatenate([[0.0], cuts]))
+    middle = cuts - mass / 2
+    left, right = (np.minimum(np.searchsorted(end, middle), len(end) - 1) for end in ends)
+    return left, right, mass
 
 
 def _shapley(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,40 +16,49 @@ if TYPE_CHECKING:
     from causalrel.networks import Mechanism
 
     Coalition = frozenset[str]
-    Rows = Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+    Rows = Mapping[str, NDArray[Any]]
 
 #: Rows times draws that are run at a time: few enough that what coalitions share stays in the processor's cache.
 _AT_ONCE = 10_000
+#: Pairs times coalitions up to which draws are run on all pairs; beyond it on as many as that, and never on fewer pairs
+#: than the second, taken evenly along the weight.
+_MOST_RUNS, _FEWEST_PAIRS = 2_000_000, 4096
 
 
 def worths(
     mechanisms: Sequence[Mechanism],
     slo: str,
-    now: Mapping[str, NDArray[Any]],
-    before: Mapping[str, NDArray[Any]],
+    spans: tuple[Rows, Rows],
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
+    weights: NDArray[np.float64],
     coalitions: Iterable[Coalition],
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """Return the modelled bad share of each coalition.
+    """Return the modelled bad share of each coalition, had its drivers been as now and the others as before.
 
-    Rows of the two spans are paired, and run through the mechanisms with each driver's own part (its value, or what
-    its causes leave of it) taken from one span or the other. A variable is worked out once for all coalitions that are
-    alike above it, and so is what it adds to each of its effects.
+    Pairs of rows are run through the mechanisms with each driver's own part (its value, or what its causes leave of it)
+    taken from one span or the other. A variable is worked out once for all coalitions that are alike above it, and so
+    is what it adds to each of its effects. Of very many pairs, coefficients at their mean are run on all, and what each
+    draw adds to that on some, which makes intervals of small parts a little wider.
 
     Parameters
     ----------
     mechanisms : sequence of Mechanism
-        Causes before effects, the SLO among them.
+        Causes before effects.
     slo : str
-        The SLO.
-    now, before : mapping of str to ndarray, shape (n,)
-        Rows of the two spans, ``<slo>.total`` among them.
+        The SLO, an event rate among them.
+    spans : tuple of mapping
+        Rows of now, then rows of before.
+    pairs : tuple of ndarray of intp, shape (n,)
+        Which row of now is compared with which row of before.
+    weights : ndarray of float64, shape (k, n)
+        Weights of the pairs in each sum that is wanted, those of all pairs first.
     coalitions : iterable of frozenset of str
-        Drivers that are as now; all others are as before.
+        The coalitions.
 
     Returns
     -------
-    dict of frozenset to ndarray of float64, shape (n_draws,)
-        The share, a draw each.
+    dict of frozenset to ndarray of float64, shape (k, n_draws)
+        The sums, a draw each.
 
     Examples
     --------
@@ -56,61 +66,55 @@ def worths(
     >>> from causalrel.variables import Variable
     >>> slo = Variable(name="ttft", role="outcome", kind="events")
     >>> always = Mechanism(variable=slo, form="event-rate", draws=np.zeros((2, 1)))
-    >>> rows = {"ttft.total": np.array([10.0, 20.0])}
-    >>> worths((always,), "ttft", rows, rows, [frozenset()])[frozenset()].tolist()
-    [0.5, 0.5]
+    >>> one = np.array([0])
+    >>> worths((always,), "ttft", ({}, {}), (one, one), np.ones((1, 1)), [frozenset()])[frozenset()].tolist()
+    [[0.5, 0.5]]
     """
-    left, right, mass = paired(now[f"{slo}.total"], before[f"{slo}.total"])
-    rests = residuals(mechanisms, now), residuals(mechanisms, before)
-    reach = _reaches(mechanisms)
     asked = list(coalitions)
+    most = max(_FEWEST_PAIRS, _MOST_RUNS // max(len(asked), 1))
+    if len(weights[0]) <= most or any(mechanism.surface is not None for mechanism in mechanisms):
+        return _run(mechanisms, slo, spans, pairs, weights, asked)
+    passed = np.cumsum(weights[0]) / weights[0].sum()
+    some = np.minimum(np.searchsorted(passed, (np.arange(most) + 0.5) / most), len(passed) - 1)
+    fewer = weights[:, some] * (weights[0].sum() / most / weights[0, some])
+    whole = _run([_meant(one, alone=True) for one in mechanisms], slo, spans, pairs, weights, asked)
+    beside = [_meant(one, alone=False) for one in mechanisms]
+    told = _run(beside, slo, spans, (pairs[0][some], pairs[1][some]), fewer, asked)
+    return {chosen: whole[chosen] + told[chosen][:, :-1] - told[chosen][:, -1:] for chosen in asked}
+
+
+def _meant(mechanism: Mechanism, *, alone: bool) -> Mechanism:
+    """Put the mean of the coefficients after their draws, or in their place."""
+    if mechanism.draws is None:
+        return mechanism
+    mean = mechanism.draws.mean(axis=0)[None, :]
+    return replace(mechanism, draws=mean if alone else np.vstack([mechanism.draws, mean]))
+
+
+def _run(
+    mechanisms: Sequence[Mechanism],
+    slo: str,
+    spans: tuple[Rows, Rows],
+    pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
+    weights: NDArray[np.float64],
+    coalitions: Sequence[Coalition],
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Run all pairs for every coalition, some rows at a time."""
+    rests = [residuals(mechanisms, rows) for rows in spans]
+    reach = _reaches(mechanisms)
     made: dict[Coalition, NDArray[np.float64]] = {}
-    draws = max(mechanism.n_draws for mechanism in mechanisms)
-    rows = max(1, _AT_ONCE // draws)
-    for start in range(0, len(mass), rows):
+    rows = max(1, _AT_ONCE // max(mechanism.n_draws for mechanism in mechanisms))
+    for start in range(0, len(pairs[0]), rows):
         part = slice(start, start + rows)
         own: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         for mechanism in mechanisms:
             name = mechanism.variable.name
-            if mechanism.additive:
-                own[name] = rests[0][name][left[part]], rests[1][name][right[part]]
-            elif mechanism.form == "observed":
-                own[name] = now[name][left[part]], before[name][right[part]]
-        for chosen, share in _shares(mechanisms, slo, own, reach, asked, mass[part]).items():
+            if mechanism.form != "event-rate":
+                (now, before) = rests if mechanism.additive else spans
+                own[name] = now[name][pairs[0][part]], before[name][pairs[1][part]]
+        for chosen, share in _shares(mechanisms, slo, own, reach, coalitions, weights[:, part]).items():
             made[chosen] = made[chosen] + share if chosen in made else share
     return made
-
-
-def paired(
-    now: NDArray[np.float64], before: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Pair two weighted row sets in their order (north-west corner rule); both margins stay exact.
-
-    Parameters
-    ----------
-    now, before : ndarray of float64
-        Weight of each row.
-
-    Returns
-    -------
-    left, right : ndarray of intp, shape (n_pairs,)
-        Rows of each pair.
-    mass : ndarray of float64, shape (n_pairs,)
-        Their shares, which sum to 1.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in paired(np.array([1.0, 1.0]), np.array([1.0, 3.0]))]
-    [[0, 0, 1], [0, 1, 1], [0.25, 0.25, 0.5]]
-    """
-    ends = [np.cumsum(weights) / weights.sum() for weights in (now, before)]
-    for end in ends:
-        end[-1] = 1.0
-    cuts = np.unique(np.concatenate(ends))
-    mass = np.diff(np.concatenate([[0.0], cuts]))
-    middle = cuts - mass / 2
-    left, right = (np.minimum(np.searchsorted(end, middle), len(end) - 1) for end in ends)
-    return left, right, mass
 
 
 def _reaches(mechanisms: Sequence[Mechanism]) -> dict[str, Coalition]:
@@ -125,12 +129,12 @@ def _reaches(mechanisms: Sequence[Mechanism]) -> dict[str, Coalition]:
 def _shares(
     mechanisms: Sequence[Mechanism],
     slo: str,
-    own: Rows,
+    own: Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
     reach: Mapping[str, Coalition],
     coalitions: Sequence[Coalition],
-    mass: NDArray[np.float64],
+    weights: NDArray[np.float64],
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """Run some rows for every coalition."""
+    """Run some pairs for every coalition."""
     values: dict[tuple[str, Coalition], NDArray[Any]] = {}
     parts: dict[tuple[str, str, Coalition], NDArray[np.float64]] = {}
     by_name = {mechanism.variable.name: mechanism for mechanism in mechanisms}
@@ -147,18 +151,18 @@ def _shares(
         if mechanism.draws is None:
             told = {parent: value(parent, chosen) for parent in mechanism.parents}
             return produced(mechanism, mechanism.predictor(told), mine)
-        line = np.repeat(mechanism.draws[:, 0][None, :], len(mass), axis=0)
+        line = np.repeat(mechanism.draws[:, 0][None, :], weights.shape[1], axis=0)
         at = 1
         for term in mechanism.terms:
             key = (mechanism.variable.name, term.name, chosen & reach[term.name])
             if key not in parts:
-                weights = mechanism.draws[:, at : at + term.width]
-                parts[key] = term.weighted(np.asarray(value(term.name, chosen)), weights)
+                slopes = mechanism.draws[:, at : at + term.width]
+                parts[key] = term.weighted(np.asarray(value(term.name, chosen)), slopes)
             line += parts[key]
             at += term.width
         return produced(mechanism, line, mine)
 
-    made = {chosen: mass @ run(by_name[slo], chosen, None) for chosen in coalitions}
+    made = {chosen: weights @ run(by_name[slo], chosen, None) for chosen in coalitions}
     values.clear()
     parts.clear()
     return made

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.attribution import _shapley
-from causalrel.coalitions import paired
+from causalrel.attribution import _paired, _shapley
 from causalrel.variables import parse_time
 
 BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
@@ -81,9 +80,19 @@ def test_bad_span_gets_one_sentence(asked, question, says) -> None:
 @given(st.lists(st.floats(0.5, 50), min_size=1, max_size=12), st.lists(st.floats(0.5, 50), min_size=1, max_size=12))
 @settings(max_examples=100, deadline=None)
 def test_pairing_keeps_both_margins(now, before) -> None:
-    left, right, mass = paired(np.array(now), np.array(before))
+    left, right, mass = _paired(np.array(now), np.array(before))
     assert np.allclose(np.bincount(left, mass, len(now)), np.array(now) / sum(now))
     assert np.allclose(np.bincount(right, mass, len(before)), np.array(before) / sum(before))
+
+
+def test_draws_on_some_pairs_say_what_draws_on_all_pairs_say(asked, monkeypatch) -> None:
+    few = ledger(cr.attribute(*asked, during=BAD))
+    monkeypatch.setattr("causalrel.coalitions._MOST_PAIRS", 10**9)
+    every = ledger(cr.attribute(*asked, during=BAD))
+    assert any(np.abs(few[name] - every[name]).max() > 0 for name in few)
+    for name, draws in every.items():
+        assert np.abs(few[name] - draws).max() <= 0.25 * draws.std() + 1e-12
+        assert abs(few[name].mean() - draws.mean()) <= 0.02 * draws.std() + 1e-12
 
 
 def game(worth):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attribution_worlds import DRIVERS, incident_world, told_shares
-from worlds import serving_graph, serving_world
+from worlds import START, serving_graph, serving_world
 
 import causalrel as cr
 
@@ -54,7 +56,36 @@ def main() -> None:
         end = windows.span[1]
         start = time.process_time()
         cr.attribute(windows, network, during=(end - (windows.width * 24), end))
-        out(f"{windows.table.height:,} windows: {time.process_time() - start:.2f} CPU-s\n")
+        out(f"{windows.table.height:,} windows, 5 nodes: {time.process_time() - start:.2f} CPU-s\n")
+    for count, inputs in ((2_000, 6), (100_000, 10)):
+        windows, graph = many_drivers(count, inputs)
+        network = cr.fit(windows, graph)
+        end = windows.span[1]
+        start = time.process_time()
+        cr.attribute(windows, network, during=(end - (windows.width * 200), end))
+        out(f"{count:,} windows, {inputs + 2} nodes: {time.process_time() - start:.2f} CPU-s\n")
+
+
+def many_drivers(count: int, inputs: int) -> tuple[cr.Windows, cr.Graph]:
+    """Windows of one service whose queue follows every input, and whose bad events follow these and the queue."""
+    rng = np.random.default_rng(count)
+    x = rng.normal(size=(count, inputs)) + (np.arange(count) >= count - 200)[:, None] * rng.uniform(0, 1, inputs)
+    queue = np.exp(0.2 * x.sum(axis=1) / np.sqrt(inputs) + 0.3 * rng.normal(size=count))
+    odds = -4 + 0.1 * x.sum(axis=1) + 0.5 * queue
+    names = [f"input_{place}" for place in range(inputs)]
+    frame = pl.DataFrame(
+        {
+            "time": [START + timedelta(minutes=5 * place) for place in range(count)],
+            "n": np.full(count, 300),
+            "bad": rng.binomial(300, 1 / (1 + np.exp(-odds))),
+            "queue_s": queue,
+            **dict(zip(names, x.T, strict=True)),
+        }
+    )
+    roles = dict.fromkeys(names, "workload") | {"queue_s": "engine"}
+    windows = cr.Windows.from_frame(frame, time="time", roles=roles, events={"ttft": ("n", "bad")})
+    edges = [(name, to) for name in names for to in ("queue_s", "ttft")] + [("queue_s", "ttft")]
+    return windows, cr.Graph.from_edges(edges, roles=roles | {"ttft": "outcome"})
 
 
 if __name__ == "__main__":
