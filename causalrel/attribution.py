@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import combinations
-from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from causalrel import display, errors
+from causalrel.coalitions import EXACT, shapley, worth_of
 from causalrel.drafts import rows_of
-from causalrel.estimates import Check, Estimate, Verdict
+from causalrel.estimates import Check, Estimate
 from causalrel.identification import hidden_confounders
-from causalrel.inference import produce, residuals
+from causalrel.ledgers import IN_FORCE, SUMS, By, list_parts, make_terms, tie
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
 from causalrel.variables import parse_time
@@ -31,8 +29,7 @@ _METHOD = (
     "intervals from parameter draws that allow for dependence between windows"
 )
 _FEWEST = 3
-_EXACT = 10
-_ORDERS = 24
+_ASKED = {"driver": "Who", "role": "Which role", "change": "Which change"}
 
 
 def attribute(
@@ -42,6 +39,7 @@ def attribute(
     during: Span,
     against: Span | None = None,
     on: str | None = None,
+    by: By = "driver",
     seed: int = 0,
 ) -> Estimate:
     """Split the change of burn between two spans among the drivers of a network.
@@ -49,6 +47,10 @@ def attribute(
     Each driver's own part (the value of what is observed, the residual of what is derived) is swapped from one span to
     the other; Shapley values average over all orders (Shapley 1953; Budhathoki et al. 2021, arXiv:2102.13384). What the
     mechanisms do not reproduce is *unexplained*, so every draw adds up to the observed change.
+
+    By change, a deploy explains what came through the settings and hardware that it set: their parts of the rows that
+    it lies between. What the other drivers did, and these beyond their changes, is ``no change event``; a mechanism
+    that changed by itself is not dated.
 
     Parameters
     ----------
@@ -62,19 +64,23 @@ def attribute(
         The span compared with; the same hours of all days before where not given.
     on : str, optional
         The SLO; the one that burnt fastest during the span where not given.
+    by : {"driver", "role", "change"}
+        What the parts are summed over: drivers, their roles, or change events, a rollout over units as one.
     seed : int
         Seed of the orders, where there are too many to take all.
 
     Returns
     -------
     Estimate
-        Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver``, ``role``; the drivers and
-        ``unexplained`` add up to ``total`` in every draw.
+        Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver`` (or the role, or the change),
+        ``role``; the drivers and ``unexplained`` add up to ``total`` in every draw. By change also ``start``, ``end``
+        and ``units``, and the quantity ``first``: whether that change has the most of the total, in each draw.
 
     Raises
     ------
     CausalrelError
-        When a span lies outside the data, overlaps the other or holds fewer than three windows, or an SLO is unknown.
+        When a span lies outside the data, overlaps the other or holds fewer than three windows, an SLO is unknown, or
+        there are no change events to sum by.
 
     Examples
     --------
@@ -87,6 +93,40 @@ def attribute(
     >>> abs(parts - ledger.filter(ledger["driver"] == "total")["mean"].item()) < 1e-9
     True
     """
+    if by not in SUMS:
+        raise errors.unknown_name(str(by), "way to sum an attribution", SUMS)
+    return attributions(windows, network, during=during, against=against, on=on, ways=(by,), seed=seed)[0]
+
+
+def attributions(
+    windows: Windows,
+    network: Network,
+    *,
+    during: Span,
+    against: Span | None = None,
+    on: str | None = None,
+    ways: Sequence[By],
+    seed: int = 0,
+) -> list[Estimate]:
+    """Split the change of burn between two spans once, and sum its parts in several ways.
+
+    Parameters
+    ----------
+    windows, network, during, against, on, seed
+        As in :func:`attribute`.
+    ways : sequence of {"driver", "role", "change"}
+        What the parts are summed over.
+
+    Returns
+    -------
+    list of Estimate
+        One for each way.
+
+    Raises
+    ------
+    CausalrelError
+        As :func:`attribute` does.
+    """
     span = named_span(windows, during, "during")
     other = None if against is None else named_span(windows, against, "against")
     if other is not None and span[0] < other[1] and other[0] < span[1]:
@@ -95,32 +135,42 @@ def attribute(
     mechanisms = network.causes([slo.name])
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
     drivers = _drivers(mechanisms, now, before)
-    worth = _worth(mechanisms, slo.name, now, before)
-    rng = np.random.default_rng([seed, 3])
-    parts = _shapley(worth, drivers, rng)
+    left, right, mass = _paired(now[f"{slo.name}.total"], before[f"{slo.name}.total"])
+    ties = tie(windows, network.graph, drivers, (now, before), (left, right), mass) if "change" in ways else None
+    weights = np.array([mass, *(ties.weights if ties else [])])
+    worth = worth_of(mechanisms, slo.name, (now, before), (left, right), weights)
+    parts = shapley(worth, drivers, np.random.default_rng([seed, 3]))
     shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
     total = np.full(network.n_draws, shares[0] - shares[1])
-    unexplained = total - sum(parts.values())
-    ledger = {**parts, "unexplained": unexplained, "total": total}
-    checks = _checks(network, slo, drivers, unexplained, total)
-    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
+    when = f"from {display.when(span[0])} to {display.when(span[1])} UTC, against {told}"
     hours = (span[1] - span[0]).total_seconds() / 3600
-    terms, draws = _terms(network, slo, ledger, float(now[f"{slo.name}.total"].sum()), hours)
-    return Estimate(
-        question=f"Who burnt the {slo.name} budget from {display.when(span[0])} to {display.when(span[1])} UTC, "
-        f"against {told}?",
-        draws=draws,
-        terms=terms,
-        unit="events",
-        method=_METHOD.format(orders="exact" if len(drivers) <= _EXACT else "sampled"),
-        assumptions=(
-            f"graph {network.graph.name} (version {network.graph.version}) is right",
-            "configuration counts as set: a change made because load rose is told as configuration",
-            "a derived variable's residual is its own doing (its mechanism changed)",
-        ),
-        checks=tuple(checks),
-        verdict=verdict,
-        origin=windows.origin(seed, network.graph.fingerprint()),
+    made = []
+    for way in ways:
+        dated = ties if way == "change" else None
+        lines = list_parts(way, parts, total, network.graph, dated)
+        checks = [*_checks(network, slo, drivers, lines[-2].share, total), *(dated.checks if dated else [])]
+        terms, draws = make_terms(slo, lines, float(now[f"{slo.name}.total"].sum()), hours)
+        made.append(
+            Estimate(
+                question=f"{_ASKED[way]} burnt the {slo.name} budget {when}?",
+                draws=draws,
+                terms=terms,
+                unit="events",
+                method=_METHOD.format(orders="exact" if len(drivers) <= EXACT else "sampled"),
+                assumptions=(*_assumptions(network), *([IN_FORCE] if dated else [])),
+                checks=tuple(checks),
+                verdict="answered" if all(check.passed for check in checks) else "bounded",
+                origin=windows.origin(seed, network.graph.fingerprint()),
+            )
+        )
+    return made
+
+
+def _assumptions(network: Network) -> tuple[str, ...]:
+    return (
+        f"graph {network.graph.name} (version {network.graph.version}) is right",
+        "configuration counts as set: a change made because load rose is told as configuration",
+        "a derived variable's residual is its own doing (its mechanism changed)",
     )
 
 
@@ -233,79 +283,6 @@ def _paired(
     return left, right, mass
 
 
-def _worth(
-    mechanisms: Sequence[Mechanism], slo: str, now: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]]
-) -> Callable[[frozenset[str]], NDArray[np.float64]]:
-    """Return the modelled bad share, a draw each, had some drivers been as now and the others as before."""
-    left, right, mass = _paired(now[f"{slo}.total"], before[f"{slo}.total"])
-    own: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    rests = residuals(mechanisms, now), residuals(mechanisms, before)
-    for mechanism in mechanisms:
-        name = mechanism.variable.name
-        if mechanism.additive:
-            own[name] = rests[0][name][left], rests[1][name][right]
-        elif mechanism.form == "observed":
-            own[name] = now[name][left], before[name][right]
-    reach: dict[str, frozenset[str]] = {}
-    for mechanism in mechanisms:
-        parents = frozenset(mechanism.parents)
-        reach[mechanism.variable.name] = parents.union(
-            {mechanism.variable.name}, *(reach[parent] for parent in mechanism.parents)
-        )
-    memo: dict[tuple[str, frozenset[str]], NDArray[Any]] = {}
-    by_name = {mechanism.variable.name: mechanism for mechanism in mechanisms}
-
-    def value(name: str, chosen: frozenset[str]) -> NDArray[Any]:
-        key = (name, chosen & reach[name])
-        if key not in memo:
-            mechanism = by_name[name]
-            mine = own[name][0 if name in chosen else 1] if name in own else None
-            if mechanism.form == "observed" and mine is not None:
-                memo[key] = mine
-            else:
-                parents = {parent: value(parent, chosen) for parent in mechanism.parents}
-                memo[key] = produce(mechanism, parents, mine)
-        return memo[key]
-
-    def worth(chosen: frozenset[str]) -> NDArray[np.float64]:
-        mechanism = by_name[slo]
-        share: NDArray[np.float64] = mass @ produce(mechanism, {p: value(p, chosen) for p in mechanism.parents}, None)
-        return share
-
-    return worth
-
-
-def _shapley(
-    worth: Callable[[frozenset[str]], NDArray[np.float64]], drivers: Sequence[str], rng: np.random.Generator
-) -> dict[str, NDArray[np.float64]]:
-    memo: dict[frozenset[str], NDArray[np.float64]] = {}
-
-    def known(chosen: frozenset[str]) -> NDArray[np.float64]:
-        if chosen not in memo:
-            memo[chosen] = worth(chosen)
-        return memo[chosen]
-
-    parts = {driver: np.zeros_like(known(frozenset())) for driver in drivers}
-    count = len(drivers)
-    if count <= _EXACT:
-        for size in range(count):
-            weight = factorial(size) * factorial(count - size - 1) / factorial(count)
-            for chosen in combinations(drivers, size):
-                base = frozenset(chosen)
-                for driver in drivers:
-                    if driver not in base:
-                        parts[driver] += weight * (known(base | {driver}) - known(base))
-        return parts
-    for _ in range(_ORDERS):
-        order = rng.permutation(count)
-        for walk in (order, order[::-1]):
-            base = frozenset()
-            for i in walk:
-                parts[drivers[i]] += (known(base | {drivers[i]}) - known(base)) / (2 * _ORDERS)
-                base |= {drivers[i]}
-    return parts
-
-
 def _checks(
     network: Network, slo: SLO, drivers: Sequence[str], unexplained: NDArray[np.float64], total: NDArray[np.float64]
 ) -> list[Check]:
@@ -328,14 +305,3 @@ def _checks(
             else "the graph names no unmeasured cause of drivers",
         ),
     ]
-
-
-def _terms(
-    network: Network, slo: SLO, ledger: dict[str, NDArray[np.float64]], events: float, hours: float
-) -> tuple[pl.DataFrame, NDArray[np.float64]]:
-    roles = {v.name: v.role for v in network.graph.variables}
-    units = {"events": "events", "burn": "1", "budget_hours": "h"}
-    scale = {"events": events, "burn": 1 / slo.allowed, "budget_hours": hours / slo.allowed}
-    rows = [(slo.name, quantity, units[quantity], d, roles.get(d, "")) for quantity in units for d in ledger]
-    draws = np.column_stack([scale[quantity] * values for quantity in units for values in ledger.values()])
-    return pl.DataFrame(rows, schema=["slo", "quantity", "unit", "driver", "role"], orient="row"), draws

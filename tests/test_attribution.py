@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.attribution import _paired, _shapley
+from causalrel.attribution import _paired
+from causalrel.coalitions import shapley
 from causalrel.variables import parse_time
 
 BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
@@ -88,9 +89,9 @@ def test_pairing_keeps_both_margins(now, before) -> None:
 def test_shapley_of_an_additive_and_of_an_interacting_game() -> None:
     worths = {"a": 1.0, "b": 2.0, "c": -0.5}
     rng = np.random.default_rng(0)
-    additive = _shapley(lambda s: np.array([sum((worths[n] for n in s), 0.0)]), list(worths), rng)
+    additive = shapley(lambda s: np.array([sum((worths[n] for n in s), 0.0)]), list(worths), rng)
     assert {n: v[0] for n, v in additive.items()} == pytest.approx(worths)
-    both = _shapley(lambda s: np.array([float({"a", "b"} <= s)]), ["a", "b", "c"], rng)
+    both = shapley(lambda s: np.array([float({"a", "b"} <= s)]), ["a", "b", "c"], rng)
     assert [both[n][0] for n in "abc"] == pytest.approx([0.5, 0.5, 0.0])
 
 
@@ -101,7 +102,7 @@ def test_sampled_orders_agree_with_all_orders() -> None:
     def worth(chosen):
         return np.array([sum(pull[n] for n in chosen) + float({"d0", "d1"} <= chosen)])
 
-    sampled = _shapley(worth, names, np.random.default_rng(0))
+    sampled = shapley(worth, names, np.random.default_rng(0))
     assert sum(v[0] for v in sampled.values()) == pytest.approx(sum(pull.values()) + 1)
     assert sampled["d5"][0] == pytest.approx(0.0)
     assert sampled["d0"][0] == pytest.approx(-4.5, abs=0.25)
