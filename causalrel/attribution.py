@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalrel import display, errors
-from causalrel.coalitions import EXACT, shapley, worth_of
+from causalrel.coalitions import EXACT, interactions, shapley, worth_of
 from causalrel.drafts import rows_of
 from causalrel.estimates import Check, Estimate
 from causalrel.identification import hidden_confounders
-from causalrel.ledgers import IN_FORCE, SUMS, By, list_parts, make_terms, tie
+from causalrel.ledgers import IN_FORCE, SUMS, By, list_pairs, list_parts, make_terms, tie
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
 from causalrel.variables import parse_time
@@ -73,7 +73,8 @@ def attribute(
     -------
     Estimate
         Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver`` (or the role, or the change),
-        ``role``; the drivers and ``unexplained`` add up to ``total`` in every draw. By change also ``start``, ``end``
+        ``role``; the drivers and ``unexplained`` add up to ``total`` in every draw. Two drivers that act together have
+        a term of quantity ``interaction``, in burn, of which each bears half. By change also ``start``, ``end``
         and ``units``, and the quantity ``first``: whether that change has the most of the total, in each draw.
 
     Raises
@@ -127,10 +128,7 @@ def attributions(
     CausalrelError
         As :func:`attribute` does.
     """
-    span = named_span(windows, during, "during")
-    other = None if against is None else named_span(windows, against, "against")
-    if other is not None and span[0] < other[1] and other[0] < span[1]:
-        raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
+    span, other = _spans(windows, during, against)
     slo = _slo(windows, network, span, on)
     mechanisms = network.causes([slo.name])
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
@@ -142,14 +140,18 @@ def attributions(
     parts = shapley(worth, drivers, np.random.default_rng([seed, 3]))
     shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
     total = np.full(network.n_draws, shares[0] - shares[1])
+    together = interactions(lambda chosen: worth(chosen)[0], drivers) if "driver" in ways else {}
+    pairs, paired = list_pairs(together, total, slo, len(drivers))
     when = f"from {display.when(span[0])} to {display.when(span[1])} UTC, against {told}"
     hours = (span[1] - span[0]).total_seconds() / 3600
     made = []
     for way in ways:
         dated = ties if way == "change" else None
         lines = list_parts(way, parts, total, network.graph, dated)
-        checks = [*_checks(network, slo, drivers, lines[-2].share, total), *(dated.checks if dated else [])]
-        terms, draws = make_terms(slo, lines, float(now[f"{slo.name}.total"].sum()), hours)
+        said = {"driver": [paired], "role": [], "change": ties.checks if ties else []}[way]
+        checks = [*_checks(network, slo, drivers, lines[-2].share, total), *said]
+        events = float(now[f"{slo.name}.total"].sum())
+        terms, draws = make_terms(slo, lines, pairs if way == "driver" else [], events, hours)
         made.append(
             Estimate(
                 question=f"{_ASKED[way]} burnt the {slo.name} budget {when}?",
@@ -164,6 +166,16 @@ def attributions(
             )
         )
     return made
+
+
+def _spans(
+    windows: Windows, during: Span, against: Span | None
+) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime] | None]:
+    span = named_span(windows, during, "during")
+    other = None if against is None else named_span(windows, against, "against")
+    if other is not None and span[0] < other[1] and other[0] < span[1]:
+        raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
+    return span, other
 
 
 def _assumptions(network: Network) -> tuple[str, ...]:

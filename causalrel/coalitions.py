@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from math import factorial
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ def worth_of(
     Returns
     -------
     callable
-        From the drivers that are as now to the sums, float64, shape (k, n_draws).
+        From the drivers that are as now to the sums, float64, shape (k, n_draws); each is run once and kept.
     """
     (now, before), (left, right) = spans, pairs
     own: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
@@ -85,7 +86,7 @@ def worth_of(
         sums: NDArray[np.float64] = weights @ produce(mechanism, {p: value(p, chosen) for p in mechanism.parents}, None)
         return sums
 
-    return worth
+    return cache(worth)
 
 
 def shapley(worth: Worth, drivers: Sequence[str], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
@@ -111,14 +112,7 @@ def shapley(worth: Worth, drivers: Sequence[str], rng: np.random.Generator) -> d
     >>> {name: float(part[0].round(3)) for name, part in both.items()}
     {'a': 0.5, 'b': 0.5, 'c': 0.0}
     """
-    memo: dict[frozenset[str], NDArray[np.float64]] = {}
-
-    def known(chosen: frozenset[str]) -> NDArray[np.float64]:
-        if chosen not in memo:
-            memo[chosen] = worth(chosen)
-        return memo[chosen]
-
-    parts = {driver: np.zeros_like(known(frozenset())) for driver in drivers}
+    parts = {driver: np.zeros_like(worth(frozenset())) for driver in drivers}
     count = len(drivers)
     if count <= EXACT:
         for size in range(count):
@@ -127,13 +121,53 @@ def shapley(worth: Worth, drivers: Sequence[str], rng: np.random.Generator) -> d
                 base = frozenset(chosen)
                 for driver in drivers:
                     if driver not in base:
-                        parts[driver] += weight * (known(base | {driver}) - known(base))
+                        parts[driver] += weight * (worth(base | {driver}) - worth(base))
         return parts
     for _ in range(_ORDERS):
         order = rng.permutation(count)
         for walk in (order, order[::-1]):
             base = frozenset()
             for i in walk:
-                parts[drivers[i]] += (known(base | {drivers[i]}) - known(base)) / (2 * _ORDERS)
+                parts[drivers[i]] += (worth(base | {drivers[i]}) - worth(base)) / (2 * _ORDERS)
                 base |= {drivers[i]}
     return parts
+
+
+def interactions(worth: Worth, drivers: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return what each two drivers add together beyond what each adds alone, over the coalitions of the others.
+
+    The interaction index of Grabisch and Roubens (1999, doi:10.1007/s001820050125), from the coalitions that
+    :func:`shapley` ran. Each of the two bears half of it.
+
+    Parameters
+    ----------
+    worth : callable
+        From the drivers that have changed to an array.
+    drivers : sequence of str
+        The drivers.
+
+    Returns
+    -------
+    dict of (str, str) to ndarray of float64
+        By pair; empty where there are too many drivers to run every coalition.
+
+    Examples
+    --------
+    >>> both = interactions(lambda s: np.array([float({"a", "b"} <= s)]), ["a", "b", "c"])
+    >>> {pair: float(value[0].round(3)) for pair, value in both.items()}
+    {('a', 'b'): 1.0, ('a', 'c'): 0.0, ('b', 'c'): 0.0}
+    """
+    count = len(drivers)
+    if count > EXACT:
+        return {}
+    made = {}
+    for one, other in combinations(drivers, 2):
+        rest = [driver for driver in drivers if driver not in (one, other)]
+        made[one, other] = np.zeros_like(worth(frozenset()))
+        for size in range(count - 1):
+            weight = factorial(size) * factorial(count - size - 2) / factorial(count - 1)
+            for chosen in combinations(rest, size):
+                base = frozenset(chosen)
+                alone = worth(base | {one}) + worth(base | {other}) - worth(base)
+                made[one, other] += weight * (worth(base | {one, other}) - alone)
+    return made

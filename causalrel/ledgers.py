@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import polars as pl
 
-from causalrel import errors
+from causalrel import display, errors
 from causalrel.deploys import Deploy, between, deploys_of
 from causalrel.estimates import Check
 from causalrel.graphs import Graph
@@ -35,6 +35,8 @@ IN_FORCE = "of several changes of one variable between two rows, the one last in
 _MOST_DEPLOYS = 50
 #: Roles of what a change event sets.
 _SET = ("config", "hardware")
+#: Share of the whole change from which what two drivers do together is told.
+_LARGE = 0.2
 _NO_SPAN = (None, None, None)
 
 
@@ -206,8 +208,59 @@ def _changes(parts: Parts, roles: Mapping[str, str], ties: Ties, way: NDArray[np
     return [*told, Line(f"{len(more)} other changes", "", np.sum(more, axis=0))] if more else told
 
 
+def list_pairs(
+    together: Mapping[tuple[str, str], NDArray[np.float64]], total: NDArray[np.float64], slo: SLO, count: int
+) -> tuple[list[Line], Check]:
+    """Name the drivers that act together: by a fifth of the change or more, and twice the spread of the draws.
+
+    Parameters
+    ----------
+    together : mapping of (str, str) to ndarray of float64, shape (n_draws,)
+        Interaction of each pair.
+    total : ndarray of float64, shape (n_draws,)
+        The whole change.
+    slo : SLO
+        The SLO.
+    count : int
+        Number of drivers.
+
+    Returns
+    -------
+    lines : list of Line
+        A line a pair named, the largest first.
+    check : Check
+        The same in a sentence.
+
+    Examples
+    --------
+    >>> slo = SLO(name="ttft", dimension="latency", target=0.75)
+    >>> pairs = {("load", "clock"): np.array([0.1, 0.12]), ("load", "queue_s"): np.array([0.01, 0.02])}
+    >>> list_pairs(pairs, np.array([0.3, 0.3]), slo, 3)[1].says
+    'load and clock act together: 37% of the change of ttft came only as both moved, and each bears half of it'
+    """
+    name = "drivers together"
+    if not together and count > 1:
+        return [], Check(name=name, passed=True, says=f"whether any two of {count} drivers act together was not run")
+    lines = [
+        Line(f"{one} and {other}", "", share)
+        for (one, other), share in together.items()
+        if total[0] and abs(share.mean()) > max(_LARGE * abs(total[0]), 2 * share.std())
+    ]
+    lines.sort(key=lambda line: -abs(float(line.share.mean())))
+    said = []
+    for line in lines:
+        part = float(line.share.mean() / total[0])
+        what = "of the change of {} came only as both moved" if part > 0 else "of the change of {} both would add alone"
+        said.append(f"{display.percent(abs(part))} {what.format(slo.name)}")
+    told = "; ".join(
+        f"{line.driver} act together: {text}, and each bears half of it" for line, text in zip(lines, said, strict=True)
+    )
+    none = f"no two drivers act together by {display.percent(_LARGE)} of the change or more"
+    return lines, Check(name=name, passed=True, says=told or none)
+
+
 def make_terms(
-    slo: SLO, lines: Sequence[Line], events: float, hours: float
+    slo: SLO, lines: Sequence[Line], pairs: Sequence[Line], events: float, hours: float
 ) -> tuple[pl.DataFrame, NDArray[np.float64]]:
     """Return the terms and draws of a ledger in events, burn and budget hours; of changes, whether each comes first.
 
@@ -217,6 +270,8 @@ def make_terms(
         The SLO.
     lines : sequence of Line
         The lines, ``total`` last.
+    pairs : sequence of Line
+        Drivers that act together.
     events : float
         Events of the span explained.
     hours : float
@@ -232,13 +287,14 @@ def make_terms(
     Examples
     --------
     >>> slo = SLO(name="ttft", dimension="latency", target=0.75)
-    >>> terms, draws = make_terms(slo, [Line("total", "", np.array([0.5]))], 8.0, 1.0)
+    >>> terms, draws = make_terms(slo, [Line("total", "", np.array([0.5]))], [], 8.0, 1.0)
     >>> dict(zip(terms["quantity"], draws[0].tolist(), strict=True))
     {'events': 4.0, 'burn': 2.0, 'budget_hours': 2.0}
     """
     units = {"events": "events", "burn": "1", "budget_hours": "h"}
     scale = {"events": events, "burn": 1 / slo.allowed, "budget_hours": hours / slo.allowed}
     told = [(quantity, line, scale[quantity] * line.share) for quantity in units for line in lines]
+    told += [("interaction", line, scale["burn"] * line.share) for line in pairs]
     deploys = [line for line in lines if line.deploy]
     if deploys:
         pushed = np.sign(lines[-1].share) * np.array([line.share for line in deploys])

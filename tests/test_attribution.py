@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
+from attribution_worlds import pair_world, told_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
 from causalrel.attribution import _paired
-from causalrel.coalitions import shapley
+from causalrel.coalitions import interactions, shapley
+from causalrel.reports.outputs import render
 from causalrel.variables import parse_time
 
 BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
@@ -93,6 +97,58 @@ def test_shapley_of_an_additive_and_of_an_interacting_game() -> None:
     assert {n: v[0] for n, v in additive.items()} == pytest.approx(worths)
     both = shapley(lambda s: np.array([float({"a", "b"} <= s)]), ["a", "b", "c"], rng)
     assert [both[n][0] for n in "abc"] == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_interactions_are_what_two_add_together_and_each_bears_half() -> None:
+    """A product of two, a product of three (a third of it to each pair and half of that again), and a sum."""
+    names = ["a", "b", "c", "d"]
+
+    def game(chosen):
+        return np.array([2.0 * ({"a", "b"} <= chosen) + 3.0 * ({"a", "b", "c"} <= chosen) + ("d" in chosen)])
+
+    found = {pair: value[0] for pair, value in interactions(game, names).items()}
+    assert found["a", "b"] == pytest.approx(2.0 + 1.5)
+    assert found["a", "c"] == found["b", "c"] == pytest.approx(1.5)
+    assert all(found[pair] == pytest.approx(0) for pair in found if "d" in pair)
+    assert interactions(game, [f"d{i}" for i in range(11)]) == {}
+
+
+def test_interactions_run_no_coalition_again() -> None:
+    runs = []
+
+    @cache
+    def worth(chosen):
+        runs.append(chosen)
+        return np.array([len(chosen) ** 2.0])
+
+    shapley(worth, list("abcd"), np.random.default_rng(0))
+    assert len(runs) == 16
+    assert interactions(worth, list("abcd"))["a", "b"] == pytest.approx([2.0])
+    assert len(runs) == 16
+
+
+def test_two_drivers_that_multiply_are_named() -> None:
+    incident = pair_world(2, base=0.02, step=1.0)
+    answer = told_pairs(incident)
+    both = answer.select(quantity="interaction")
+    assert both.terms["driver"].to_list() == ["power and depth"]
+    truth = incident.shares["both"] / 0.05
+    assert both.frame(0.99)["low"][0] < truth < both.frame(0.99)["high"][0]
+    said = answer.said("drivers together")
+    assert said.startswith("power and depth act together: ")
+    assert "of the change of slow came only as both moved, and each bears half of it" in said
+    for form in ("text", "md", "html"):
+        assert "act together" in render(answer, form)
+        assert "What came only as both moved" in render(answer, form)
+    parts = ledger(answer)
+    assert np.abs(sum(part for name, part in parts.items() if name != "total") - parts["total"]).max() < 1e-9
+
+
+def test_two_drivers_that_add_are_not_named() -> None:
+    answer = told_pairs(pair_world(2, base=0.35, step=0.6))
+    assert "interaction" not in answer.terms["quantity"]
+    assert answer.said("drivers together") == "no two drivers act together by 20% of the change or more"
+    assert "both moved" not in render(answer, "text")
 
 
 def test_sampled_orders_agree_with_all_orders() -> None:

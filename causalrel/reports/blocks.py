@@ -29,7 +29,7 @@ def tables_of(answer: Budget | Estimate) -> list[dict[str, Any]]:
     keys = answer.terms.columns
     if "driver" in keys:
         table = change_ledger if NO_CHANGE in answer.terms["driver"] else ledger_table
-        return [table(answer, slo) for slo in answer.terms["slo"].unique(maintain_order=True)]
+        return [table(answer, answer.terms["slo"][0]), *pair_tables(answer)]
     if "scenario" in keys:
         return scenario_tables(answer, answer.terms["slo"][0])
     if "configuration" in keys:
@@ -96,6 +96,14 @@ def ledger_table(answer: Estimate, on: str) -> dict[str, Any]:
     columns |= {"bad events": "interval", "burn": "interval", "budget hours": "interval"}
     rows = [[e.driver, e.role, e.share, e.events, e.burn, e.budget_hours] for e in extracts.ledger(answer, on)]
     return make_table(f"Drivers of the change in {on}; they and unexplained add up to total", columns, rows)
+
+
+def pair_tables(answer: Estimate) -> list[dict[str, Any]]:
+    """Return which drivers act together, and by how much; no table where none do."""
+    pairs = answer.frame(extracts.PROB).filter(pl.col("quantity") == "interaction")
+    rows = [[pair, (mean, low, high)] for pair, mean, low, high in pairs.select("driver", "mean", "low", "high").rows()]
+    columns: dict[str, Kind] = {"drivers": "text", "burn": "interval"}
+    return [make_table("What came only as both moved; each bears half of it above", columns, rows)] if rows else []
 
 
 def change_ledger(answer: Estimate, on: str) -> dict[str, Any]:

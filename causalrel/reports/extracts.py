@@ -166,7 +166,7 @@ def ledger(answer: Estimate, on: str | None = None) -> list[Entry]:
     slo = answer.terms["slo"][0] if on is None else on
     found: dict[str, dict[str, Any]] = {}
     rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
-    for row in rows.iter_rows(named=True):
+    for row in rows.filter(pl.col("quantity") != "interaction").iter_rows(named=True):
         entry = found.setdefault(row["driver"], {"role": row["role"] or "", "units": row.get("units")})
         entry[row["quantity"]] = (row["mean"], row["low"], row["high"])
         entry.setdefault("draws", {})[row["quantity"]] = answer.draws[:, row["at"]]

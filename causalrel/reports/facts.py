@@ -173,10 +173,10 @@ def _attribution(answers: Answers) -> dict[str, Any]:
     return make_section(
         "attribution",
         title,
-        [sentences.attribution(extracts.ledger(answer, answers.on), answers.on)],
+        [sentences.attribution(extracts.ledger(answer, answers.on), answers.on), *sentences.pairs(answer)],
         figure="attribution",
         figure_says=f"Each driver's part in the change of {answers.on}'s burn; drivers and unexplained add up to total",
-        tables=[blocks.ledger_table(answer, answers.on)],
+        tables=[blocks.ledger_table(answer, answers.on), *blocks.pair_tables(answer)],
         failed=failed_checks(answer),
         notes=[f"Method: {answer.method}."],
     )

@@ -126,6 +126,12 @@ def attribution(entries: Sequence[Entry], slo: str) -> str:
     return f"The burn of {slo} {way} by {display.number(abs(total))} times its budget rate: {clause}{left}."
 
 
+def pairs(answer: Estimate) -> list[str]:
+    """Say which drivers act together, where some do."""
+    named = "interaction" in answer.terms["quantity"]
+    return [f"{part[0].upper()}{part[1:]}." for part in answer.said("drivers together").split("; ")] if named else []
+
+
 def changes(entries: Sequence[Entry], slo: str) -> str:
     """Say which change event burnt the budget."""
     total = _total(entries)
