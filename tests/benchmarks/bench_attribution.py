@@ -58,9 +58,7 @@ def main() -> None:
                 low, high = np.quantile(answer.select(quantity="interaction").draws[:, 0], [0.05, 0.95])
                 named, held = named + 1, held + (low <= incident.shares["both"] / 0.05 <= high)
         spent = (time.process_time() - start) / count
-        out(
-            f"two drivers that {kind}: named in {named} of {count}, 90 % covers {held} of these; {spent:.2f} CPU-s a world\n"
-        )
+        out(f"two drivers that {kind}: {named} of {count} named, 90 % covers {held}; {spent:.2f} CPU-s a world\n")
     for days, units in ((7, 6), (28, 8), (28, 75)):
         windows, _ = serving_world(days=days, units=units)
         network = cr.fit(windows, serving_graph())
