@@ -15,7 +15,7 @@ def test_intervals_hold_the_planted_shares() -> None:
     """Of 36 worlds a 90 % interval of each driver holds its share in 27 or more: fewer has a chance of 0.2 %.
 
     The chance is that of a binomial of 0.9. The largest three are those of the truth in 28 worlds or more, fewer of
-    which has a chance of 0.3 %, as in 60 other worlds they were in 55.
+    which has a chance of 0.2 %, as in 60 other worlds they were in 55.
     """
     inside, first = dict.fromkeys(DRIVERS, 0), 0
     for seed in range(50_000, 50_000 + WORLDS):
