@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
-from itertools import combinations
-from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from causalrel import display, errors
-from causalrel.coalitions import worths
-from causalrel.estimates import Check, Estimate, Verdict
+from causalrel.coalitions import EXACT, coalitions_of, interactions, list_steps, shapley, worths
+from causalrel.estimates import Check, Estimate
 from causalrel.identification import hidden_confounders
+from causalrel.ledgers import IN_FORCE, SUMS, By, list_pairs, list_parts, make_terms, tie
 from causalrel.mechanisms.drafts import rows_of
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO
@@ -25,8 +22,6 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from causalrel.coalitions import Coalition
-
 Span = tuple[datetime | str, datetime | str]
 
 _METHOD = (
@@ -34,8 +29,7 @@ _METHOD = (
     "intervals from parameter draws that allow for dependence between windows"
 )
 _FEWEST = 3
-_EXACT = 10
-_ORDERS = 24
+_ASKED = {"driver": "Who", "role": "Which role", "change": "Which change"}
 
 
 def attribute(
@@ -45,6 +39,7 @@ def attribute(
     during: Span,
     against: Span | None = None,
     on: str | None = None,
+    by: By = "driver",
     seed: int = 0,
 ) -> Estimate:
     """Split the change of burn between two spans among the drivers of a network.
@@ -52,6 +47,10 @@ def attribute(
     Each driver's own part (the value of what is observed, the residual of what is derived) is swapped from one span to
     the other; Shapley values average over all orders (Shapley 1953; Budhathoki et al. 2021, arXiv:2102.13384). What the
     mechanisms do not reproduce is *unexplained*, so every draw adds up to the observed change.
+
+    By change, a deploy explains what came through the settings and hardware that it set: their parts of the rows that
+    it lies between. What the other drivers did, and these beyond their changes, is ``no change event``; a mechanism
+    that changed by itself is not dated.
 
     Parameters
     ----------
@@ -65,19 +64,24 @@ def attribute(
         The span compared with; the same hours of all days before where not given.
     on : str, optional
         The SLO; the one that burnt fastest during the span where not given.
+    by : {"driver", "role", "change"}
+        What the parts are summed over: drivers, their roles, or change events, a rollout over units as one.
     seed : int
         Seed of the orders, where there are too many to take all.
 
     Returns
     -------
     Estimate
-        Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver``, ``role``; the drivers and
-        ``unexplained`` add up to ``total`` in every draw.
+        Terms ``slo``, ``quantity`` (events, burn, budget_hours), ``unit``, ``driver`` (or the role, or the change),
+        ``role``; the drivers and ``unexplained`` add up to ``total`` in every draw. Two drivers that act together have
+        a term of quantity ``interaction``, in burn, of which each bears half. By change also ``start``, ``end``
+        and ``units``, and the quantity ``first``: whether that change has the most of the total, in each draw.
 
     Raises
     ------
     CausalrelError
-        When a span lies outside the data, overlaps the other or holds fewer than three windows, or an SLO is unknown.
+        When a span lies outside the data, overlaps the other or holds fewer than three windows, an SLO is unknown, or
+        there are no change events to sum by.
 
     Examples
     --------
@@ -90,41 +94,97 @@ def attribute(
     >>> abs(parts - ledger.filter(ledger["driver"] == "total")["mean"].item()) < 1e-9
     True
     """
-    span = named_span(windows, during, "during")
-    other = None if against is None else named_span(windows, against, "against")
-    if other is not None and span[0] < other[1] and other[0] < span[1]:
-        raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
+    if by not in SUMS:
+        raise errors.unknown_name(str(by), "way to sum an attribution", SUMS)
+    return attributions(windows, network, during=during, against=against, on=on, ways=(by,), seed=seed)[0]
+
+
+def attributions(
+    windows: Windows,
+    network: Network,
+    *,
+    during: Span,
+    against: Span | None = None,
+    on: str | None = None,
+    ways: Sequence[By],
+    seed: int = 0,
+) -> list[Estimate]:
+    """Split the change of burn between two spans once, and sum its parts in several ways.
+
+    Parameters
+    ----------
+    windows, network, during, against, on, seed
+        As in :func:`attribute`.
+    ways : sequence of {"driver", "role", "change"}
+        What the parts are summed over.
+
+    Returns
+    -------
+    list of Estimate
+        One for each way.
+
+    Raises
+    ------
+    CausalrelError
+        As :func:`attribute` does.
+    """
+    span, other = _spans(windows, during, against)
     slo = _slo(windows, network, span, on)
     mechanisms = network.causes([slo.name])
     now, before, told = _rows(windows, [m.variable.name for m in mechanisms], span, other)
     drivers = _drivers(mechanisms, now, before)
-    rng = np.random.default_rng([seed, 3])
     left, right, mass = _paired(now[f"{slo.name}.total"], before[f"{slo.name}.total"])
-    worth = partial(worths, mechanisms, slo.name, (now, before), (left, right), mass[None, :])
-    parts = {driver: part[0] for driver, part in _shapley(worth, drivers, rng).items()}
+    ties = tie(windows, network.graph, drivers, (now, before), (left, right), mass) if "change" in ways else None
+    weights = np.array([mass, *(ties.weights if ties else [])])
+    steps = list_steps(drivers, np.random.default_rng([seed, 3]))
+    worth = worths(mechanisms, slo.name, (now, before), (left, right), weights, coalitions_of(steps))
+    parts = shapley(worth, steps)
     shares = [columns[f"{slo.name}.bad"].sum() / columns[f"{slo.name}.total"].sum() for columns in (now, before)]
     total = np.full(network.n_draws, shares[0] - shares[1])
-    unexplained = total - sum(parts.values())
-    ledger = {**parts, "unexplained": unexplained, "total": total}
-    checks = _checks(network, slo, drivers, unexplained, total)
-    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
+    whole = {chosen: sums[0] for chosen, sums in worth.items()}
+    together = interactions(whole, drivers) if "driver" in ways else {}
+    pairs, paired = list_pairs(together, total, slo, len(drivers))
+    when = f"from {display.when(span[0])} to {display.when(span[1])} UTC, against {told}"
     hours = (span[1] - span[0]).total_seconds() / 3600
-    terms, draws = _terms(network, slo, ledger, float(now[f"{slo.name}.total"].sum()), hours)
-    return Estimate(
-        question=f"Who burnt the {slo.name} budget from {display.when(span[0])} to {display.when(span[1])} UTC, "
-        f"against {told}?",
-        draws=draws,
-        terms=terms,
-        unit="events",
-        method=_METHOD.format(orders="exact" if len(drivers) <= _EXACT else "sampled"),
-        assumptions=(
-            f"graph {network.graph.name} (version {network.graph.version}) is right",
-            "configuration counts as set: a change made because load rose is told as configuration",
-            "a derived variable's residual is its own doing (its mechanism changed)",
-        ),
-        checks=tuple(checks),
-        verdict=verdict,
-        origin=windows.origin(seed, network.graph.fingerprint()),
+    made = []
+    for way in ways:
+        dated = ties if way == "change" else None
+        lines = list_parts(way, parts, total, network.graph, dated)
+        said = {"driver": [paired], "role": [], "change": ties.checks if ties else []}[way]
+        checks = [*_checks(network, slo, drivers, lines[-2].share, total), *said]
+        events = float(now[f"{slo.name}.total"].sum())
+        terms, draws = make_terms(slo, lines, pairs if way == "driver" else [], events, hours)
+        made.append(
+            Estimate(
+                question=f"{_ASKED[way]} burnt the {slo.name} budget {when}?",
+                draws=draws,
+                terms=terms,
+                unit="events",
+                method=_METHOD.format(orders="exact" if len(drivers) <= EXACT else "sampled"),
+                assumptions=(*_assumptions(network), *([IN_FORCE] if dated else [])),
+                checks=tuple(checks),
+                verdict="answered" if all(check.passed for check in checks) else "bounded",
+                origin=windows.origin(seed, network.graph.fingerprint()),
+            )
+        )
+    return made
+
+
+def _spans(
+    windows: Windows, during: Span, against: Span | None
+) -> tuple[tuple[datetime, datetime], tuple[datetime, datetime] | None]:
+    span = named_span(windows, during, "during")
+    other = None if against is None else named_span(windows, against, "against")
+    if other is not None and span[0] < other[1] and other[0] < span[1]:
+        raise errors.bad_question("attribute: the spans during and against overlap", "name two spans apart")
+    return span, other
+
+
+def _assumptions(network: Network) -> tuple[str, ...]:
+    return (
+        f"graph {network.graph.name} (version {network.graph.version}) is right",
+        "configuration counts as set: a change made because load rose is told as configuration",
+        "a derived variable's residual is its own doing (its mechanism changed)",
     )
 
 
@@ -237,38 +297,6 @@ def _paired(
     return left, right, mass
 
 
-def _shapley(
-    worth: Callable[[Iterable[Coalition]], dict[Coalition, NDArray[np.float64]]],
-    drivers: Sequence[str],
-    rng: np.random.Generator,
-) -> dict[str, NDArray[np.float64]]:
-    """Average what each driver adds over the orders in which drivers come, all of them or some."""
-    steps = list(_steps(drivers, rng))
-    known = worth(dict.fromkeys(chosen for base, driver, _ in steps for chosen in (base, base | {driver})))
-    parts = {driver: np.zeros_like(next(iter(known.values()))) for driver in drivers}
-    for base, driver, weight in steps:
-        parts[driver] += weight * (known[base | {driver}] - known[base])
-    return parts
-
-
-def _steps(drivers: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[Coalition, str, float]]:
-    """Yield each coalition, a driver that joins it, and the share of orders in which it does."""
-    count = len(drivers)
-    if count <= _EXACT:
-        for size in range(count):
-            weight = factorial(size) * factorial(count - size - 1) / factorial(count)
-            for chosen in combinations(drivers, size):
-                yield from ((frozenset(chosen), driver, weight) for driver in drivers if driver not in chosen)
-        return
-    for _ in range(_ORDERS):
-        order = rng.permutation(count)
-        for walk in (order, order[::-1]):
-            base: Coalition = frozenset()
-            for i in walk:
-                yield base, drivers[i], 1 / (2 * _ORDERS)
-                base |= {drivers[i]}
-
-
 def _checks(
     network: Network, slo: SLO, drivers: Sequence[str], unexplained: NDArray[np.float64], total: NDArray[np.float64]
 ) -> list[Check]:
@@ -291,14 +319,3 @@ def _checks(
             else "the graph names no unmeasured cause of drivers",
         ),
     ]
-
-
-def _terms(
-    network: Network, slo: SLO, ledger: dict[str, NDArray[np.float64]], events: float, hours: float
-) -> tuple[pl.DataFrame, NDArray[np.float64]]:
-    roles = {v.name: v.role for v in network.graph.variables}
-    units = {"events": "events", "burn": "1", "budget_hours": "h"}
-    scale = {"events": events, "burn": 1 / slo.allowed, "budget_hours": hours / slo.allowed}
-    rows = [(slo.name, quantity, units[quantity], d, roles.get(d, "")) for quantity in units for d in ledger]
-    draws = np.column_stack([scale[quantity] * values for quantity in units for values in ledger.values()])
-    return pl.DataFrame(rows, schema=["slo", "quantity", "unit", "driver", "role"], orient="row"), draws

@@ -125,13 +125,7 @@ def tell_inseparable(changes: pl.DataFrame, by: Sequence[str], width: timedelta)
     >>> tell_inseparable(rows, [], timedelta(minutes=5))
     ['x and y changed together at 2026-02-11 09:00 on all: their effects cannot be told apart']
     """
-    events = changes_of(changes, by)
-    if "before" in changes.columns:
-        events = events.drop_nulls("before")
-    units = events["unit"].unique().drop_nulls().sort().to_list()
-    shared = events.filter(pl.col("unit").is_null()).select("time", "variable")
-    spread = [shared.select(pl.lit(unit, pl.String).alias("unit"), "time", "variable") for unit in units]
-    rows = pl.concat([events.select(_EVENTS), *spread]).unique().sort(_EVENTS, nulls_last=True).rows()
+    rows = _changed(changes, by)
     groups = _together(rows, width)
     said = []
     for names in groups[:_MOST_SAID]:
@@ -142,6 +136,43 @@ def tell_inseparable(changes: pl.DataFrame, by: Sequence[str], width: timedelta)
         where = f"{display.when(time)} on {'every unit' if unit is None else unit}"
         said.append(f"{listed} changed together at {where}{more}: their effects cannot be told apart")
     return said
+
+
+def together(changes: pl.DataFrame, by: Sequence[str], width: timedelta) -> list[list[str]]:
+    """Return the sets of variables that changed only ever together, as :func:`tell_inseparable` says them.
+
+    Parameters
+    ----------
+    changes : polars.DataFrame
+        Change events.
+    by : sequence of str
+        Columns that make a unit.
+    width : datetime.timedelta
+        Width of a window.
+
+    Returns
+    -------
+    list of list of str
+        Names, sorted.
+
+    Examples
+    --------
+    >>> rows = pl.DataFrame({"time": [datetime(2026, 2, 11, 9)] * 2, "variable": ["x", "y"], "after": ["1", "2"]})
+    >>> together(rows, [], timedelta(minutes=5))
+    [['x', 'y']]
+    """
+    return _together(_changed(changes, by), width)
+
+
+def _changed(changes: pl.DataFrame, by: Sequence[str]) -> list[tuple[str | None, datetime, str]]:
+    """Return unit, time and variable of each change, those of every unit told of each."""
+    events = changes_of(changes, by)
+    if "before" in changes.columns:
+        events = events.drop_nulls("before")
+    units = events["unit"].unique().drop_nulls().sort().to_list()
+    shared = events.filter(pl.col("unit").is_null()).select("time", "variable")
+    spread = [shared.select(pl.lit(unit, pl.String).alias("unit"), "time", "variable") for unit in units]
+    return pl.concat([events.select(_EVENTS), *spread]).unique().sort(_EVENTS, nulls_last=True).rows()
 
 
 def _together(rows: Sequence[tuple[str | None, datetime, str]], width: timedelta) -> list[list[str]]:

@@ -1,9 +1,11 @@
-"""Coalitions: the bad share had some drivers been as in one span and the others as in another, draw by draw."""
+"""Coalitions: what a burn would be had some drivers been as in one span, others as in another, and who adds what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
+from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
     Coalition = frozenset[str]
     Rows = Mapping[str, NDArray[Any]]
+    Worths = Mapping[Coalition, NDArray[np.float64]]
+    Step = tuple[Coalition, str, float]
+
+#: Most drivers of which every coalition is run; of more, both ways through orders drawn at random.
+EXACT = 10
+_ORDERS = 24
 
 #: Rows times draws that are run at a time: few enough that what coalitions share stays in the processor's cache.
 _AT_ONCE = 10_000
@@ -165,4 +173,132 @@ def _shares(
     made = {chosen: weights @ run(by_name[slo], chosen, None) for chosen in coalitions}
     values.clear()
     parts.clear()
+    return made
+
+
+def list_steps(drivers: Sequence[str], rng: np.random.Generator) -> list[Step]:
+    """Return each coalition, a driver that joins it, and the share of orders in which it does.
+
+    Parameters
+    ----------
+    drivers : sequence of str
+        The drivers.
+    rng : numpy.random.Generator
+        Generator of the orders, where there are too many to take all.
+
+    Returns
+    -------
+    list of (frozenset, str, float)
+        The shares of each driver sum to 1.
+
+    Examples
+    --------
+    >>> [(sorted(base), driver, share) for base, driver, share in list_steps(["a", "b"], np.random.default_rng(0))]
+    [([], 'a', 0.5), ([], 'b', 0.5), (['a'], 'b', 0.5), (['b'], 'a', 0.5)]
+    """
+    count = len(drivers)
+    made: list[Step] = []
+    if count <= EXACT:
+        for size in range(count):
+            share = factorial(size) * factorial(count - size - 1) / factorial(count)
+            for chosen in combinations(drivers, size):
+                made += [(frozenset(chosen), driver, share) for driver in drivers if driver not in chosen]
+        return made
+    for _ in range(_ORDERS):
+        order = rng.permutation(count)
+        for walk in (order, order[::-1]):
+            names = [drivers[i] for i in walk]
+            made += [(frozenset(names[:i]), name, 1 / (2 * _ORDERS)) for i, name in enumerate(names)]
+    return made
+
+
+def coalitions_of(steps: Iterable[Step]) -> list[Coalition]:
+    """Return the coalitions before and after each step, each once.
+
+    Parameters
+    ----------
+    steps : iterable of (frozenset, str, float)
+        The steps.
+
+    Returns
+    -------
+    list of frozenset of str
+        The coalitions.
+
+    Examples
+    --------
+    >>> [sorted(one) for one in coalitions_of([(frozenset(), "a", 1.0)])]
+    [[], ['a']]
+    """
+    return list(dict.fromkeys(chosen for base, driver, _ in steps for chosen in (base, base | {driver})))
+
+
+def shapley(worths: Worths, steps: Iterable[Step]) -> dict[str, NDArray[np.float64]]:
+    """Return what each driver adds, averaged over the orders in which drivers can change (Shapley 1953).
+
+    Parameters
+    ----------
+    worths : mapping of frozenset to ndarray
+        The worth of each coalition of the steps, all of one shape.
+    steps : iterable of (frozenset, str, float)
+        The steps.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        Parts that add up to the worth of all less the worth of none.
+
+    Examples
+    --------
+    >>> steps = list_steps(["a", "b", "c"], np.random.default_rng(0))
+    >>> both = shapley({one: np.array([float({"a", "b"} <= one)]) for one in coalitions_of(steps)}, steps)
+    >>> {name: float(part[0].round(3)) for name, part in both.items()}
+    {'a': 0.5, 'b': 0.5, 'c': 0.0}
+    """
+    parts: dict[str, NDArray[np.float64]] = {}
+    for base, driver, share in steps:
+        added = share * (worths[base | {driver}] - worths[base])
+        parts[driver] = parts[driver] + added if driver in parts else added
+    return parts
+
+
+def interactions(worths: Worths, drivers: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return what each two drivers add together beyond what each adds alone, over the coalitions of the others.
+
+    The interaction index of Grabisch and Roubens (1999, doi:10.1007/s001820050125), from the coalitions that
+    :func:`list_steps` names. Each of the two bears half of it.
+
+    Parameters
+    ----------
+    worths : mapping of frozenset to ndarray
+        The worth of each coalition.
+    drivers : sequence of str
+        The drivers.
+
+    Returns
+    -------
+    dict of (str, str) to ndarray of float64
+        By pair; empty where there are too many drivers to run every coalition.
+
+    Examples
+    --------
+    >>> steps = list_steps(["a", "b", "c"], np.random.default_rng(0))
+    >>> worths = {one: np.array([float({"a", "b"} <= one)]) for one in coalitions_of(steps)}
+    >>> both = interactions(worths, ["a", "b", "c"])
+    >>> {pair: float(value[0].round(3)) for pair, value in both.items()}
+    {('a', 'b'): 1.0, ('a', 'c'): 0.0, ('b', 'c'): 0.0}
+    """
+    count = len(drivers)
+    if count > EXACT:
+        return {}
+    made = {}
+    for one, other in combinations(drivers, 2):
+        rest = [driver for driver in drivers if driver not in (one, other)]
+        made[one, other] = np.zeros_like(worths[frozenset()])
+        for size in range(count - 1):
+            weight = factorial(size) * factorial(count - size - 2) / factorial(count - 1)
+            for chosen in combinations(rest, size):
+                base = frozenset(chosen)
+                alone = worths[base | {one}] + worths[base | {other}] - worths[base]
+                made[one, other] += weight * (worths[base | {one, other}] - alone)
     return made

@@ -15,6 +15,7 @@ import causalrel as cr
 from causalrel.attribution import _paired, _rows
 from causalrel.networks import expit
 from causalrel.slos import SLO
+from causalrel.variables import Variable
 from causalrel.windows import Windows
 
 DRIVERS = ("load", "batch_size", "sm_clock_mhz", "queue_s")
@@ -104,6 +105,58 @@ def _true_shares(windows: Windows, during: tuple[datetime, datetime]) -> dict[st
         for i, name in enumerate(order):
             made[name] += (worth(frozenset(order[: i + 1])) - worth(frozenset(order[:i]))) / len(orders)
     return made
+
+
+def pair_world(seed: int, *, base: float, step: float) -> Incident:
+    """Half-hour windows of a fleet where two settings move on the last half day, each by ``step`` in the log odds.
+
+    From a small ``base`` chance of a bad event the two multiply; near one half they add. The true share under ``both``
+    is what came only as both moved.
+    """
+    rng = np.random.default_rng([seed, 31])
+    n = 7 * 48
+    late = np.arange(n) >= n - 24
+    shared = _NOISE * remembered(rng, n, 0.9)
+    frames = []
+    for unit in range(4):
+        moved = {name: 0.5 * remembered(rng, n, 0.8) + step * late for name in ("power", "depth")}
+        total = rng.poisson(120, n) + 1
+        bad = rng.binomial(total, expit(np.log(base / (1 - base)) + sum(moved.values()) + shared))
+        columns = {"time": [START + timedelta(minutes=30 * i) for i in range(n)], "unit": [f"gpu-{unit}"] * n}
+        frames.append(pl.DataFrame({**columns, "slow.total": total, "slow.bad": bad, **moved}))
+    table = pl.concat(frames).with_columns(
+        pl.col("time").cast(pl.Datetime("us", "UTC")), pl.col("slow.total", "slow.bad").cast(pl.Int64)
+    )
+    windows = Windows(
+        table=table,
+        width=timedelta(minutes=30),
+        slos=(SLO(name="slow", dimension="latency", target=0.95),),
+        variables=tuple(Variable(name=name, role="config") for name in ("power", "depth")),
+    )
+    during = (START + timedelta(days=6, hours=12), START + timedelta(days=7))
+    return Incident(windows, during, {"both": _true_pair(windows, during, base)})
+
+
+def _true_pair(windows: Windows, during: tuple[datetime, datetime], base: float) -> float:
+    """The share of bad events that came only as both moved, on the rows that are compared, noise averaged out."""
+    now, before, _ = _rows(windows, ["power", "depth", "slow"], during, None)
+    left, right, mass = _paired(now["slow.total"], before["slow.total"])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+
+    def worth(power: int, depth: int) -> float:
+        spans = ((now, left), (before, right))
+        moved = [spans[at][0][name][spans[at][1]] for name, at in (("power", power), ("depth", depth))]
+        eta = (np.log(base / (1 - base)) + sum(moved))[:, None] + _NOISE * nodes
+        return float(mass @ (expit(eta) @ weights) / weights.sum())
+
+    return worth(0, 0) - worth(0, 1) - worth(1, 0) + worth(1, 1)
+
+
+def told_pairs(incident: Incident, seed: int = 0) -> cr.Estimate:
+    """What attribution says of two settings that moved together."""
+    roles = {"power": "config", "depth": "config", "slow": "outcome"}
+    graph = cr.Graph.from_edges([("power", "slow"), ("depth", "slow")], roles=roles)  # type: ignore[arg-type]
+    return cr.attribute(incident.windows, cr.fit(incident.windows, graph, seed=seed), during=incident.during, seed=seed)
 
 
 def told_shares(incident: Incident, seed: int = 0) -> cr.Estimate:

@@ -28,6 +28,8 @@ OPTIONS = (
     "--no-first-run",
     "--remote-debugging-pipe",
 )
+#: Inches of A4.
+PAPER = (8.27, 11.69)
 #: Events of a page that a self-contained one without scripts never has.
 COMPLAINTS = {
     "Log.entryAdded",
@@ -83,6 +85,10 @@ class Browser:
         found = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
+    def printed(self) -> bytes:
+        """Return the page as PDF on A4, as the browser prints it when asked for nothing else."""
+        return base64.b64decode(self.ask("Page.printToPDF", paperWidth=PAPER[0], paperHeight=PAPER[1])["data"])
+
     @property
     def requests(self) -> list[str]:
         """Addresses that the page asked for, itself first."""
@@ -114,7 +120,7 @@ def browser() -> Iterator[Browser]:
         os.dup2(ends[0], 3)
         os.dup2(ends[1], 4)
 
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         words = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         done = subprocess.Popen(
             words,

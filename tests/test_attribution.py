@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attribution_worlds import pair_world, told_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import serving_graph, serving_world
 
 import causalrel as cr
-from causalrel.attribution import _paired, _shapley
+from causalrel.attribution import _paired
+from causalrel.coalitions import coalitions_of, interactions, list_steps, shapley
+from causalrel.reports.outputs import render
 from causalrel.variables import parse_time
 
 BAD = ("2026-02-15T09:00", "2026-02-16T00:00")
@@ -98,17 +101,63 @@ def test_draws_on_some_pairs_say_what_draws_on_all_pairs_say(monkeypatch) -> Non
         assert few[name].std() == pytest.approx(draws.std(), rel=0.1, abs=1e-12)
 
 
-def game(worth):
-    return lambda coalitions: {chosen: np.array([worth(chosen)]) for chosen in coalitions}
+def played(worth, names):
+    """A game's worths and steps."""
+    steps = list_steps(names, np.random.default_rng(0))
+    return {chosen: np.array([float(worth(chosen))]) for chosen in coalitions_of(steps)}, steps
 
 
 def test_shapley_of_an_additive_and_of_an_interacting_game() -> None:
     worths = {"a": 1.0, "b": 2.0, "c": -0.5}
-    rng = np.random.default_rng(0)
-    additive = _shapley(game(lambda s: sum((worths[n] for n in s), 0.0)), list(worths), rng)
+    additive = shapley(*played(lambda s: sum((worths[n] for n in s), 0.0), list(worths)))
     assert {n: v[0] for n, v in additive.items()} == pytest.approx(worths)
-    both = _shapley(game(lambda s: float({"a", "b"} <= s)), ["a", "b", "c"], rng)
+    both = shapley(*played({"a", "b"}.issubset, ["a", "b", "c"]))
     assert [both[n][0] for n in "abc"] == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_interactions_are_what_two_add_together_and_each_bears_half() -> None:
+    """A product of two, a product of three (a third of it to each pair and half of that again), and a sum."""
+    names = ["a", "b", "c", "d"]
+
+    def game(chosen):
+        return 2.0 * ({"a", "b"} <= chosen) + 3.0 * ({"a", "b", "c"} <= chosen) + ("d" in chosen)
+
+    found = {pair: value[0] for pair, value in interactions(played(game, names)[0], names).items()}
+    assert found["a", "b"] == pytest.approx(2.0 + 1.5)
+    assert found["a", "c"] == found["b", "c"] == pytest.approx(1.5)
+    assert all(found[pair] == pytest.approx(0) for pair in found if "d" in pair)
+    many = [f"d{i}" for i in range(11)]
+    assert interactions(played(len, many)[0], many) == {}
+
+
+def test_interactions_need_no_coalition_beside_those_of_the_orders() -> None:
+    worths, _ = played(lambda chosen: len(chosen) ** 2.0, list("abcd"))
+    assert len(worths) == 16
+    assert interactions(worths, list("abcd"))["a", "b"] == pytest.approx([2.0])
+
+
+def test_two_drivers_that_multiply_are_named() -> None:
+    incident = pair_world(2, base=0.02, step=1.0)
+    answer = told_pairs(incident)
+    both = answer.select(quantity="interaction")
+    assert both.terms["driver"].to_list() == ["power and depth"]
+    truth = incident.shares["both"] / 0.05
+    assert both.frame(0.99)["low"][0] < truth < both.frame(0.99)["high"][0]
+    said = answer.said("drivers together")
+    assert said.startswith("power and depth act together: ")
+    assert "of the change of slow came only as both moved, and each bears half of it" in said
+    for form in ("text", "md", "html"):
+        assert "act together" in render(answer, form)
+        assert "What came only as both moved" in render(answer, form)
+    parts = ledger(answer)
+    assert np.abs(sum(part for name, part in parts.items() if name != "total") - parts["total"]).max() < 1e-9
+
+
+def test_two_drivers_that_add_are_not_named() -> None:
+    answer = told_pairs(pair_world(2, base=0.35, step=0.6))
+    assert "interaction" not in answer.terms["quantity"]
+    assert answer.said("drivers together") == "no two drivers act together by 20% of the change or more"
+    assert "both moved" not in render(answer, "text")
 
 
 def test_sampled_orders_agree_with_all_orders() -> None:
@@ -118,7 +167,7 @@ def test_sampled_orders_agree_with_all_orders() -> None:
     def worth(chosen):
         return sum(pull[n] for n in chosen) + float({"d0", "d1"} <= chosen)
 
-    sampled = _shapley(game(worth), names, np.random.default_rng(0))
+    sampled = shapley(*played(worth, names))
     assert sum(v[0] for v in sampled.values()) == pytest.approx(sum(pull.values()) + 1)
     assert sampled["d5"][0] == pytest.approx(0.0)
     assert sampled["d0"][0] == pytest.approx(-4.5, abs=0.25)

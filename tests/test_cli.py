@@ -118,12 +118,12 @@ def test_zero_rows_are_refused(capsys, tmp_path) -> None:
 
 
 def test_json_is_one_object_with_the_verdict(capsys) -> None:
-    code, out, _ = run(capsys, "attribute", "llm-canary", "--on", "ttft", "--format", "json")
+    code, out, _ = run(capsys, "attribute", "llm-canary", "--on", "ttft", "--per", "change", "--format", "json")
     facts = json.loads(out)
     assert code == 0
     assert list(facts)[:2] == ["schema", "verdict"]
     assert facts["verdict"] in ("answered", "bounded")
-    assert facts["terms"]
+    assert {"burn", "first"} < {term["quantity"] for term in facts["terms"]}
 
 
 def test_a_refused_answer_is_shown_and_exits_2(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,32 @@ SMALLEST = """Math.min(...[...document.querySelectorAll('main *')].filter(e => !
 DRAWN = """Math.min(...[...document.querySelectorAll('svg text')].map(e => e.getBoundingClientRect().height).filter(
     height => height > 0))"""
 ACTIVE = "document.querySelectorAll('script, img, iframe, object, embed, link, a, form, [onerror], [onload]').length"
+
+#: What a printed page of A4 with the margins of the report holds, in CSS pixels.
+SHEET = (688, 1017)
+#: Elements wider than the sheet, and what is folded away on it.
+CUT = f"""[...document.querySelectorAll('main *')].filter(
+    e => e.getBoundingClientRect().right > {SHEET[0]} + 1 && !e.closest('svg')
+).map(e => e.tagName + '.' + e.className).join(' ')"""
+FOLDED = """[...document.querySelectorAll('details table')].filter(
+    e => !e.checkVisibility({contentVisibilityAuto: true}) || e.getBoundingClientRect().height === 0).length"""
+#: Figures parted from their caption, when the report flows through sheets that begin at any height of its first one.
+PARTED = f"""(inside => {{
+    const body = document.body, first = document.createElement('div');
+    body.prepend(first);
+    body.style.cssText = 'columns: auto {SHEET[0]}px; column-gap: 0; column-fill: auto; height: {SHEET[1]}px';
+    let parted = 0;
+    for (let start = 0; start < {SHEET[1]}; start += 10) {{
+        first.style.height = start + 'px';
+        for (const figure of document.querySelectorAll('figure')) {{
+            figure.style.breakInside = inside;
+            parted += figure.getClientRects().length > 1;
+        }}
+    }}
+    first.remove();
+    body.style.cssText = '';
+    return parted;
+}})"""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +88,28 @@ def test_a_report_is_quiet_and_fits(page: Browser, plain: Path, width: int) -> N
     assert page.value("getComputedStyle(document.querySelector('section p')).fontSize") == "16px"
     assert page.value("document.querySelector('.narrow').offsetWidth > 0") is (width == 400)
     assert page.value("document.querySelector('.wide').offsetWidth > 0") is (width == 1280)
+
+
+def test_a_report_prints_whole(page: Browser, plain: Path) -> None:
+    """A few sheets of A4: nothing beside the paper, nothing folded away, no figure across two sheets."""
+    page.open(plain, 1280)
+    assert page.value(FOLDED) > 0
+    printed = page.printed()
+    assert printed.startswith(b"%PDF-")
+    assert 4 <= len(re.findall(rb"/Type /Page\b", printed)) <= 8
+    page.ask("Emulation.setEmulatedMedia", media="print")
+    try:
+        page.ask(
+            "Emulation.setDeviceMetricsOverride", width=SHEET[0], height=SHEET[1], deviceScaleFactor=1, mobile=False
+        )
+        assert page.value(CUT) == ""
+        assert page.value(FOLDED) == 0
+        assert page.value("document.querySelector('.wide').offsetWidth > 0")
+        assert page.value("getComputedStyle(document.querySelector('.verdict')).printColorAdjust") == "exact"
+        assert page.value(f"{PARTED}('')") == 0
+        assert page.value(f"{PARTED}('auto')") > 0
+    finally:
+        page.ask("Emulation.setEmulatedMedia", media="")
 
 
 @pytest.mark.parametrize("bad", [HOSTILE[0], HOSTILE[1], HOSTILE[10], "x" * 300])

@@ -34,11 +34,13 @@ from causalrel.cli.options import (
     GraphName,
     On,
     Output,
+    Per,
     Pool,
     Refuters,
     Search,
     Seed,
     Slo,
+    Sum,
     Tell,
     Through,
     Where,
@@ -251,6 +253,7 @@ def attribute(
     during: During = None,
     against: Against = None,
     on: On = None,
+    per: Per = Sum.driver,
     slo: Slo = None,
     graph: GraphName = None,
     every: Every = None,
@@ -261,14 +264,14 @@ def attribute(
     form: FormatOf = None,
     output: Output = None,
 ) -> None:
-    """Say who burnt the budget in a span; the parts add up."""
+    """Say who burnt the budget in a span, or which change events did; the parts add up."""
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     span = span_of(during, "--during") or asked.during
     if span is None:
         raise errors.bad_question("attribute needs a span", "write --during START,END")
     network = network_of(asked, seed)
-    found = cr.attribute(asked.windows, network, during=span, against=span_of(against, "--against"), on=on, seed=seed)
-    write_estimate(found, form, output)
+    told: dict[str, Any] = {"against": span_of(against, "--against"), "on": on, "by": per.value}
+    write_estimate(cr.attribute(asked.windows, network, during=span, seed=seed, **told), form, output)
 
 
 for verb in (blame, drift, outlooks.forecast, outlooks.whatif, outlooks.recommend, outlooks.bound):

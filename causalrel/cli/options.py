@@ -72,6 +72,14 @@ class Tell(StrEnum):
     expenses = "expenses"
 
 
+class Sum(StrEnum):
+    """What the parts of an attribution are summed over."""
+
+    driver = "driver"
+    role = "role"
+    change = "change"
+
+
 class Form(StrEnum):
     """How telemetry is written."""
 
@@ -99,6 +107,7 @@ Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 
 Governance = Annotated[
     Path | None, typer.Option("--governance", help="What was assessed: consequences, payers, limits (YAML).")
 ]
+Per = Annotated[Sum, typer.Option("--per", help="What the parts are summed over: drivers, roles or change events.")]
 Where = Annotated[str | None, typer.Option("--where", help="Only windows that meet this predicate.")]
 Effects = Annotated[list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")]
 Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what goes through it; may be repeated.")]

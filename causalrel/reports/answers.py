@@ -13,7 +13,9 @@ import polars as pl
 
 from causalrel import display, errors
 from causalrel.budgets import Budget, budget
+from causalrel.deploys import deploys_of
 from causalrel.estimates import Check, Estimate, refusal
+from causalrel.ledgers import By
 from causalrel.networks import Network
 from causalrel.reports import extracts
 from causalrel.variables import parse_time
@@ -34,6 +36,8 @@ class Answers:
         What is spent and left.
     attribution : Estimate
         Who burnt it.
+    changes : Estimate or None
+        Which change events burnt it; None where none lies between the spans compared.
     effects : tuple of Estimate
         What each setting does.
     asked : tuple of (str, levels or None)
@@ -56,6 +60,7 @@ class Answers:
 
     budget: Budget
     attribution: Estimate
+    changes: Estimate | None = None
     effects: tuple[Estimate, ...]
     asked: tuple[tuple[str, tuple[Level, ...] | None], ...] = ()
     scenario: Estimate
@@ -72,6 +77,7 @@ class Answers:
         return [
             ("budgets", self.budget.burns),
             ("attribution", self.attribution),
+            *([("changes", self.changes)] if self.changes is not None else []),
             *effects,
             ("scenario", self.scenario),
         ]
@@ -133,21 +139,14 @@ def gather(
     CausalrelError
         When something named is unknown or cannot be asked.
     """
-    from causalrel.attribution import attribute
-
     told = progress or (lambda _: None)
     told("budgets")
     spent = budget(windows, seed=seed)
     about = _about(network, spent, on)
     span, other = _times_of(during or _recent(windows), "during"), _times_of(against, "against") if against else None
     told("attribution")
-    blame = _tried(
-        partial(attribute, windows, network, during=span, against=other, on=about, seed=seed),
-        named=not again and (during is not None or against is not None),
-        question=f"Who burnt the {about} budget?",
-        windows=windows,
-        seed=seed,
-    )
+    named = not again and (during is not None or against is not None)
+    blame, changes = _attributed(windows, network, span, other, about, named=named, seed=seed)
     asked = effects if effects is not None else _varied(windows, network)
     found = tuple(
         _effects(windows, network, asked, about, where, told, named=effects is not None and not again, seed=seed)
@@ -157,6 +156,7 @@ def gather(
     return Answers(
         budget=spent,
         attribution=blame,
+        changes=changes,
         effects=found,
         asked=tuple((of, tuple(levels) if levels else None) for of, levels in asked),
         scenario=_scenario(windows, network, chosen, horizon, named=do is not None and not again, seed=seed),
@@ -267,6 +267,31 @@ def _about(network: Network, spent: Budget, on: str | None) -> str:
 
 def _times_of(span: Span, name: str) -> tuple[datetime, datetime]:
     return parse_time(span[0], name), parse_time(span[1], name)
+
+
+def _attributed(
+    windows: Windows,
+    network: Network,
+    during: Span,
+    against: Span | None,
+    on: str,
+    *,
+    named: bool,
+    seed: int,
+) -> tuple[Estimate, Estimate | None]:
+    """Ask who burnt it, and of the same parts which change did, where one lies between the spans."""
+    from causalrel.attribution import attributions
+
+    made: list[Estimate] = []
+
+    def ask() -> Estimate:
+        ways: tuple[By, ...] = ("driver", "change") if deploys_of(windows) else ("driver",)
+        made.extend(attributions(windows, network, during=during, against=against, on=on, ways=ways, seed=seed))
+        return made[0]
+
+    blame = _tried(ask, named=named, question=f"Who burnt the {on} budget?", windows=windows, seed=seed)
+    dated = [answer for answer in made[1:] if "first" in answer.terms["quantity"] or "change" in answer.why]
+    return blame, dated[0] if dated else None
 
 
 def _effects(

@@ -11,6 +11,7 @@ import polars as pl
 from causalrel import display
 from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
+from causalrel.ledgers import NO_CHANGE
 from causalrel.reports import extracts
 from causalrel.reports.tables import Kind, make_table
 
@@ -27,7 +28,8 @@ def tables_of(answer: Budget | Estimate) -> list[dict[str, Any]]:
         return []
     keys = answer.terms.columns
     if "driver" in keys:
-        return [ledger_table(answer, slo) for slo in answer.terms["slo"].unique(maintain_order=True)]
+        table = change_ledger if NO_CHANGE in answer.terms["driver"] else ledger_table
+        return [table(answer, answer.terms["slo"][0]), *pair_tables(answer)]
     if "scenario" in keys:
         return scenario_tables(answer, answer.terms["slo"][0])
     if "configuration" in keys:
@@ -94,6 +96,22 @@ def ledger_table(answer: Estimate, on: str) -> dict[str, Any]:
     columns |= {"bad events": "interval", "burn": "interval", "budget hours": "interval"}
     rows = [[e.driver, e.role, e.share, e.events, e.burn, e.budget_hours] for e in extracts.ledger(answer, on)]
     return make_table(f"Drivers of the change in {on}; they and unexplained add up to total", columns, rows)
+
+
+def pair_tables(answer: Estimate) -> list[dict[str, Any]]:
+    """Return which drivers act together, and by how much; no table where none do."""
+    pairs = answer.frame(extracts.PROB).filter(pl.col("quantity") == "interaction")
+    rows = [[pair, (mean, low, high)] for pair, mean, low, high in pairs.select("driver", "mean", "low", "high").rows()]
+    columns: dict[str, Kind] = {"drivers": "text", "burn": "interval"}
+    return [make_table("What came only as both moved; each bears half of it above", columns, rows)] if rows else []
+
+
+def change_ledger(answer: Estimate, on: str) -> dict[str, Any]:
+    """Return an attribution by change events, a change a row."""
+    columns: dict[str, Kind] = {"change": "text", "units": "number", "P(first)": "chance"}
+    columns |= {"share of change": "percent_interval", "bad events": "interval", "burn": "interval"}
+    rows = [[e.driver, e.units, e.first, e.share, e.events, e.burn] for e in extracts.ledger(answer, on)]
+    return make_table(f"Change events behind the change in {on}; all lines add up to total", columns, rows)
 
 
 def effect_tables(effects: Sequence[Estimate], period: str) -> list[dict[str, Any]]:

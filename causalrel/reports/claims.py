@@ -185,6 +185,7 @@ def _calls(answers: Answers, seed: int) -> dict[str, dict[str, Any]]:
     calls: dict[str, dict[str, Any]] = {
         "budgets": {"verb": "budget"},
         "attribution": {"verb": "attribute", **span, "on": answers.on},
+        "changes": {"verb": "attribute", **span, "on": answers.on, "by": "change"},
         "scenario": {"verb": "forecast", "horizon": answers.horizon},
     }
     if answers.do:

@@ -197,6 +197,7 @@ def compose(
     held: dict[str, Budget | Estimate | Graph] = {
         "budgets": answers.budget,
         "attribution": answers.attribution,
+        **({"changes": answers.changes} if answers.changes is not None else {}),
         "scenario": answers.scenario,
         "graph": network.graph.leading_to(answers.on, windows.varying),
     }

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from causalrel.estimates import Estimate
+from causalrel.ledgers import NO_CHANGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ PROB = 0.9
 #: Mean, low and high.
 Interval = tuple[float, float, float]
 
-_LAST = {"unexplained": 1, "total": 2}
+_LAST = {NO_CHANGE: 1, "unexplained": 2, "total": 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,10 @@ class Entry:
         The part in each unit.
     share : (mean, low, high) or None
         The part as a share of the total; None where nothing changed.
+    units : int or None
+        Of a change, how many units it reached.
+    first : float or None
+        Of a change, the probability that it has the most of the total.
     """
 
     driver: str
@@ -44,6 +49,8 @@ class Entry:
     burn: Interval | None
     budget_hours: Interval | None
     share: Interval | None
+    units: int | None = None
+    first: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +166,8 @@ def ledger(answer: Estimate, on: str | None = None) -> list[Entry]:
     slo = answer.terms["slo"][0] if on is None else on
     found: dict[str, dict[str, Any]] = {}
     rows = answer.frame(PROB).with_row_index("at").filter(pl.col("slo") == slo)
-    for row in rows.iter_rows(named=True):
-        entry = found.setdefault(row["driver"], {"role": row["role"] or ""})
+    for row in rows.filter(pl.col("quantity") != "interaction").iter_rows(named=True):
+        entry = found.setdefault(row["driver"], {"role": row["role"] or "", "units": row.get("units")})
         entry[row["quantity"]] = (row["mean"], row["low"], row["high"])
         entry.setdefault("draws", {})[row["quantity"]] = answer.draws[:, row["at"]]
     total = found.get("total", {}).get("draws", {})
@@ -172,6 +179,8 @@ def ledger(answer: Estimate, on: str | None = None) -> list[Entry]:
             burn=entry.get("burn"),
             budget_hours=entry.get("budget_hours"),
             share=_share(entry["draws"], total),
+            units=entry["units"],
+            first=entry["first"][0] if "first" in entry else None,
         )
         for name, entry in found.items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from causalrel.estimates import Estimate
 from causalrel.networks import Network
 from causalrel.provenance import fingerprint, rounded
 from causalrel.reports import blocks, extracts, grounds, sentences
@@ -101,6 +102,7 @@ def _answered(windows: Windows, answers: Answers) -> list[dict[str, Any]]:
     return [
         _budgets(windows, answers),
         _attribution(answers),
+        *([_dated(answers.changes, answers.on)] if answers.changes is not None else []),
         *([_effects(answers, windows.slo(answers.on))] if answers.effects else []),
         _scenario(windows, answers),
     ]
@@ -171,12 +173,23 @@ def _attribution(answers: Answers) -> dict[str, Any]:
     return make_section(
         "attribution",
         title,
-        [sentences.attribution(extracts.ledger(answer, answers.on), answers.on)],
+        [sentences.attribution(extracts.ledger(answer, answers.on), answers.on), *sentences.pairs(answer)],
         figure="attribution",
         figure_says=f"Each driver's part in the change of {answers.on}'s burn; drivers and unexplained add up to total",
-        tables=[blocks.ledger_table(answer, answers.on)],
+        tables=[blocks.ledger_table(answer, answers.on), *blocks.pair_tables(answer)],
         failed=failed_checks(answer),
         notes=[f"Method: {answer.method}."],
+    )
+
+
+def _dated(answer: Estimate, on: str) -> dict[str, Any]:
+    return make_section(
+        "changes",
+        "Which change did it",
+        [sentences.changes(extracts.ledger(answer, on), on)],
+        tables=[blocks.change_ledger(answer, on)],
+        failed=failed_checks(answer),
+        notes=[f"Assumption: {answer.assumptions[-1]}."],
     )
 
 

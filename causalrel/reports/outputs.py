@@ -150,7 +150,7 @@ def _facts(answer: Answer) -> dict[str, Any]:
         questions = [{"key": "answer", "question": burns.question, "verdict": answer.verdict, "failed": failed}]
         notes = [f"Method: {burns.method}.", *(f"Assumption: {text}." for text in burns.assumptions)]
         said = _title(answer)
-        says = sentences.decision(burns)
+        says = [*sentences.decision(burns), *sentences.pairs(burns)]
         tables = blocks.tables_of(answer)
     elif isinstance(answer, Contents):
         says, tables = answer.told, [_frame_table(caption, each) for caption, each in answer.frames().items()]

@@ -8,6 +8,7 @@ from typing import Any
 
 from causalrel import display
 from causalrel.estimates import Estimate
+from causalrel.ledgers import NO_CHANGE
 from causalrel.reports import extracts
 from causalrel.reports.extracts import Contrast, Entry, Interval
 from causalrel.reports.tables import chance, shown
@@ -123,6 +124,28 @@ def attribution(entries: Sequence[Entry], slo: str) -> str:
     rest = next((e for e in entries if e.driver == "unexplained" and e.share), None)
     left = f"; unexplained: {shown(rest.share, 'percent_interval')}" if rest else ""
     return f"The burn of {slo} {way} by {display.number(abs(total))} times its budget rate: {clause}{left}."
+
+
+def pairs(answer: Estimate) -> list[str]:
+    """Say which drivers act together, where some do."""
+    named = "interaction" in answer.terms["quantity"]
+    return [f"{part[0].upper()}{part[1:]}." for part in answer.said("drivers together").split("; ")] if named else []
+
+
+def changes(entries: Sequence[Entry], slo: str) -> str:
+    """Say which change event burnt the budget."""
+    total = _total(entries)
+    if total is None:
+        return f"The burn of {slo} did not change against the span it is compared with: no change is behind it."
+    way = "rise" if total > 0 else "fall"
+    dated = [e for e in entries if e.first is not None and e.share]
+    rest = next((e for e in entries if e.driver == NO_CHANGE and e.share), None)
+    left = f"; without a change event came {shown(rest.share, 'percent_interval')}" if rest else ""
+    top = max(dated, key=lambda e: e.share[0] if e.share else 0.0, default=None)
+    if top is None or top.share is None or top.share[0] <= 0:
+        return f"No change event explains the {way} in burn of {slo}{left}."
+    first = f", the most of {len(dated)} changes with probability {chance(top.first or 0.0)}" if len(dated) > 1 else ""
+    return f"{top.driver} explains {shown(top.share, 'percent_interval')} of the {way} in burn of {slo}{first}{left}."
 
 
 def _total(entries: Sequence[Entry]) -> float | None:

@@ -50,6 +50,8 @@ class Windows:
         Change events, where the telemetry had them.
     timeless : bool
         Whether rows stand for themselves, as in a load test, and their times only number them.
+    by : tuple of str
+        Columns that made a unit, by which change events are of units; empty where there is one, ``all``.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class Windows:
     notes: tuple[str, ...] = ()
     changes: pl.DataFrame | None = None
     timeless: bool = False
+    by: tuple[str, ...] = ()
 
     def frame(self) -> pl.DataFrame:
         """Return the table.
@@ -125,8 +128,7 @@ class Windows:
             When a column is absent, times are irregular or twice there, or counts are not counts.
         """
         made = regular_table(frame, time=time, unit=unit, roles=roles, events=events, every=every)
-        slos = counted_slos(events, targets or {})
-        table, width, variables, notes = made
+        (table, width, variables, notes), slos = made, counted_slos(events, targets or {})
         return cls(table=table, width=width, slos=slos, variables=variables, notes=notes, timeless=time is None)
 
     @property
@@ -350,8 +352,7 @@ def window(
     table = count_slices(table, plan, list(zip(plans, partial.tables, strict=True))[1:])
     notes += notices(telemetry, plan, partial.tables[0], table)
     table = add_quantiles(table, partial.counts, taken, notes)
-    found = (LOAD, *plan.variables, *(one.variable for one in taken))
-    return _assembled(telemetry, plan, table, found, asked, notes)
+    return _assembled(telemetry, plan, table, (LOAD, *plan.variables, *(one.variable for one in taken)), asked, notes)
 
 
 def _histogram_windows(
@@ -396,4 +397,5 @@ def _assembled(
         variables=(*variables, *metrics),
         notes=tuple(notes),
         changes=changes,
+        by=tuple(plan.by),
     )

@@ -16,7 +16,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from attribution_worlds import DRIVERS, incident_world, told_shares
+from attribution_worlds import DRIVERS, incident_world, pair_world, told_pairs, told_shares
 from worlds import START, serving_graph, serving_world
 
 import causalrel as cr
@@ -50,6 +50,17 @@ def main() -> None:
             f"bias {error.mean():+.3f}, rmse {np.sqrt((error**2).mean()):.3f}, width {width.mean():.3f}\n"
         )
     out(f"the same three first as in truth: {firsts} of {asked.worlds}; {spent:.2f} CPU-s a world\n")
+    for kind, base, step in (("multiply", 0.02, 1.0), ("add", 0.35, 0.6)):
+        named, held, start = 0, 0, time.process_time()
+        count = max(asked.worlds // 5, 1)
+        for seed in range(asked.first, asked.first + count):
+            incident = pair_world(seed, base=base, step=step)
+            answer = told_pairs(incident, seed)
+            if "interaction" in answer.terms["quantity"]:
+                low, high = np.quantile(answer.select(quantity="interaction").draws[:, 0], [0.05, 0.95])
+                named, held = named + 1, held + (low <= incident.shares["both"] / 0.05 <= high)
+        spent = (time.process_time() - start) / count
+        out(f"two drivers that {kind}: {named} of {count} named, 90 % covers {held}; {spent:.2f} CPU-s a world\n")
     for days, units in ((7, 6), (28, 8), (28, 75)):
         windows, _ = serving_world(days=days, units=units)
         network = cr.fit(windows, serving_graph())

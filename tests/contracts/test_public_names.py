@@ -28,7 +28,7 @@ NOUNS = (
     "Windows",
 )
 SIGNATURES = {
-    "attribute": "(windows, network, *, during, against=None, on=None, seed=0)",
+    "attribute": "(windows, network, *, during, against=None, on=None, by='driver', seed=0)",
     "blame": "(windows, graph, *, during, normal=None, on=None, at=None, seed=0)",
     "bound": "(windows, *, of, on, p=0.9, seed=0)",
     "budget": "(windows, *, as_of=None, pool='none', seed=0)",
