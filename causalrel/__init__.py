@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from causalrel.discovery import discover as discover
     from causalrel.drifts import drift as drift
     from causalrel.effects import effect as effect
+    from causalrel.envelopes import envelope as envelope
     from causalrel.errors import CausalrelError as CausalrelError
     from causalrel.estimates import Check as Check
     from causalrel.estimates import Estimate as Estimate
@@ -72,6 +73,7 @@ _HOME = {
     "discover": "discovery",
     "drift": "drifts",
     "effect": "effects",
+    "envelope": "envelopes",
     "explain": "inference.explanations",
     "fit": "fitting",
     "forecast": "scenarios",

@@ -38,6 +38,7 @@ SIGNATURES = {
         "(windows, graph, *, of, on, levels=None, by=None, where=None, through=None, design='graph', since=None, "
         "beside=(), refuters=(), draws=2000, seed=0)"
     ),
+    "envelope": ("(windows, graph, *, during, against=None, on=None, along=None, level=0.9, draws=400, seed=0)"),
     "explain": "(windows, network)",
     "fit": "(windows, graph, *, states=None, draws=200, seed=0)",
     "forecast": "(windows, network, *, horizon='7d', draws=1000, seed=0)",
