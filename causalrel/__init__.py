@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from causalrel.telemetry.datasets import load_dataset as load_dataset
     from causalrel.telemetry.tables import read as read
     from causalrel.thresholds import bound as bound
+    from causalrel.twins import twin as twin
     from causalrel.variables import Variable as Variable
     from causalrel.windows import Windows as Windows
     from causalrel.windows import window as window
@@ -91,6 +92,7 @@ _HOME = {
     "report": "reports",
     "save_network": "archives",
     "simulate": "simulation",
+    "twin": "twins",
     "verify": "reports.verification",
     "whatif": "scenarios",
     "window": "windows",

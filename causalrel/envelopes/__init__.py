@@ -106,8 +106,7 @@ def envelope(
         raise errors.bad_question(f"envelope: {level} is no level of a band", "write one such as 0.9")
     check_nodes(windows, graph, "envelope")
     if graph.lags or windows.timeless:
-        found = "it has lagged edges" if graph.lags else "the windows have no time"
-        raise errors.refused("the envelope", f"{found}, and it is told of mechanisms within windows in time")
+        raise errors.refused("the envelope", "it is told of windows in time, by a graph without lagged edges")
     span, usual = _periods(windows, during, against)
     names = _names(windows, graph, on)
     graph = upstream(graph, names)
