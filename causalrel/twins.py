@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.choices import Known, calibrated, make_surface
+from causalrel.choices import Known, make_surface
 from causalrel.domains import make_domain
 from causalrel.drafts import rows_of
 from causalrel.estimates import Check, Estimate, refusal
@@ -19,7 +19,7 @@ from causalrel.simulation import simulate
 from causalrel.simulation.documents import Told, load_scenario
 from causalrel.simulation.scenario import Scenario
 from causalrel.simulation.settings import SETTINGS
-from causalrel.surfaces import Surface
+from causalrel.surfaces import HALF, Surface
 from causalrel.telemetry.schema import REQUEST_VARIABLES
 from causalrel.windows import Windows
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LOAD, _SIMULATED = "load", "simulated"
 _FOLDS, _FEWEST = 5, 20
+#: Ways the configurations are cut into folds.
+_TURNS = 4
 #: How far beyond what was seen the twin speaks, as a share of the range seen, on the scale of that axis.
 _FARTHEST = 0.5
 
@@ -230,18 +232,26 @@ def _asked(
 
 
 def _bias(parents: Mapping[str, NDArray[Any]], seen: NDArray[np.float64], draws: int, seed: int) -> Surface:
-    """Learn the log of what was seen over what was simulated, configurations held out whole."""
+    """Learn the log of what was seen over what was simulated; configurations held out whole, in several ways."""
     ratio = np.log(seen) - np.log(parents[_SIMULATED])
     centre, scale = float(ratio.mean()), float(ratio.std()) or 1.0
     domain = make_domain(parents)
     block = np.unique(np.round(domain.columns(parents), 9), axis=0, return_inverse=True)[1].reshape(-1)
-    order = np.random.default_rng([seed, 19]).permutation(int(block.max()) + 1)
-    sample = Sample(
-        values=parents, domain=domain, outcome=(ratio - centre) / scale, fold=order[block] % _FOLDS, memory=1.0
+    size, missed, noises = [], [], []
+    for turn in range(_TURNS):
+        order = np.random.default_rng([seed, 19, turn]).permutation(int(block.max()) + 1)
+        fold = order[block] % _FOLDS
+        sample = Sample(values=parents, domain=domain, outcome=(ratio - centre) / scale, fold=fold, memory=1.0)
+        mean, sd, noise = held_out(learn("process", sample, seed), sample)
+        missed.append(np.abs(sample.outcome - mean))
+        size.append(missed[-1] / sd)
+        noises.append(noise)
+    level = min(1.0, 0.9 * (1.0 + 1.0 / len(ratio)))
+    known = Known(
+        noise=float(np.median(noises)),
+        factor=float(np.quantile(np.concatenate(size), level, method="higher")) / HALF,
+        usual=float(np.sqrt(np.mean(np.concatenate(missed) ** 2))),
     )
-    mean, sd, noise = held_out(learn("process", sample, seed), sample)
-    miss = sample.outcome - mean
-    known = Known(noise=noise, factor=calibrated(miss, sd), usual=float(np.sqrt(np.mean(miss**2))))
     return make_surface("process", sample, known, centre=centre, scale=scale, draws=draws, seed=seed)
 
 
