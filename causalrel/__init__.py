@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from causalrel.discovery import discover as discover
     from causalrel.drifts import drift as drift
     from causalrel.effects import effect as effect
+    from causalrel.envelopes import envelope as envelope
     from causalrel.errors import CausalrelError as CausalrelError
     from causalrel.estimates import Check as Check
     from causalrel.estimates import Estimate as Estimate
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from causalrel.telemetry.datasets import load_dataset as load_dataset
     from causalrel.telemetry.tables import read as read
     from causalrel.thresholds import bound as bound
+    from causalrel.twins import twin as twin
     from causalrel.variables import Variable as Variable
     from causalrel.windows import Windows as Windows
     from causalrel.windows import window as window
@@ -72,6 +74,7 @@ _HOME = {
     "discover": "discovery",
     "drift": "drifts",
     "effect": "effects",
+    "envelope": "envelopes",
     "explain": "inference.explanations",
     "fit": "fitting",
     "forecast": "scenarios",
@@ -89,6 +92,7 @@ _HOME = {
     "report": "reports",
     "save_network": "archives",
     "simulate": "simulation",
+    "twin": "twins",
     "verify": "reports.verification",
     "whatif": "scenarios",
     "window": "windows",

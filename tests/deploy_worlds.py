@@ -13,7 +13,7 @@ from worlds import START
 
 import causalrel as cr
 from causalrel.attribution import _paired, _rows
-from causalrel.coalitions import shapley
+from causalrel.coalitions import coalitions_of, list_steps, shapley
 from causalrel.networks import expit
 from causalrel.slos import SLO
 from causalrel.telemetry.schema import TIME
@@ -135,6 +135,8 @@ def _true_shares(
     ]
     nodes, weights = np.polynomial.hermite_e.hermegauss(15)
 
+    steps = list_steps(NAMES, np.random.default_rng(0))
+
     def worth(chosen: frozenset[str]) -> np.ndarray:
         at = {name: 0 if name in chosen else 1 for name in NAMES}
         many, is_on = load[at["load"]], on[at[guilty]]
@@ -142,7 +144,7 @@ def _true_shares(
         eta = _risk(many, queue, fails * is_on)[:, None] + _NOISE * nodes
         return np.array([mass @ (expit(eta) @ weights) / weights.sum()])
 
-    parts = shapley(worth, NAMES, np.random.default_rng(0))
+    parts = shapley({chosen: worth(chosen) for chosen in coalitions_of(steps)}, steps)
     return {name: float(parts[name][0]) for name in _BEFORE}
 
 

@@ -26,7 +26,14 @@ KINDS: dict[str, dict[str, float]] = {
 
 
 def drifting_world(
-    seed: int, *, queue: float = 0.0, ttft: float = 0.0, load: float = 0.0, memory: float = 0.9, units: int = 2
+    seed: int,
+    *,
+    queue: float = 0.0,
+    ttft: float = 0.0,
+    load: float = 0.0,
+    memory: float = 0.9,
+    units: int = 2,
+    traffic: float = 80.0,
 ) -> Windows:
     """Hourly windows of a month; from day 17 on the log queue and the log odds of a slow answer rise by themselves.
 
@@ -45,7 +52,7 @@ def drifting_world(
         own = 0.3 * remembered(rng, n, 0.5)
         waited = np.exp(-1 + 1.2 * np.log(went) - 0.05 * (batch - 4) + own + queue * later)
         eta = -4 + np.log(went) + 0.3 * waited + 0.5 * (batch == 8) + (1980 - clock) / 350 + shared + ttft * later
-        total = rng.poisson(went * 80) + 1
+        total = rng.poisson(went * traffic) + 1
         frames.append(
             pl.DataFrame(
                 {

@@ -1,4 +1,4 @@
-"""The commands that say what went wrong: blame and drift."""
+"""The commands that say what went wrong: blame, drift and envelope."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import causalrel as cr
 from causalrel import errors
 from causalrel.cli.inputs import ask, graph_of
 from causalrel.cli.options import (
+    Against,
     Alarm,
+    Along,
     By,
     Cluster,
     ColumnMap,
@@ -19,6 +21,8 @@ from causalrel.cli.options import (
     Every,
     FormatOf,
     GraphName,
+    Level,
+    On,
     Output,
     Seed,
     Slo,
@@ -69,3 +73,30 @@ def drift(
     """Tell which mechanisms changed by themselves, apart from shifts of what they follow."""
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     write_estimate(cr.drift(asked.windows, graph_of(asked), alarm=alarm, seed=seed), form, output)
+
+
+def envelope(
+    data: Data,
+    during: During = None,
+    against: Against = None,
+    on: On = None,
+    along: Along = None,
+    level: Level = 0.9,
+    slo: Slo = None,
+    graph: GraphName = None,
+    every: Every = None,
+    by: By = None,
+    columns: ColumnMap = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Tell where each SLI should have been at its load and configuration, and which windows were outside."""
+    asked = ask(data, columns, slo, graph or "", every, by, cluster)
+    span = span_of(during, "--during") or asked.during
+    if span is None:
+        raise errors.bad_question("envelope needs a span", "write --during START,END")
+    usual, believed = span_of(against, "--against"), graph_of(asked)
+    found = cr.envelope(asked.windows, believed, during=span, against=usual, on=on, along=along, level=level, seed=seed)
+    write_estimate(found, form, output)

@@ -120,6 +120,8 @@ Metrics = Annotated[list[str], typer.Option("--of", help="Metric to bound, such 
 Bounded = Annotated[str, typer.Option("--on", help="The SLO that windows shall meet.")]
 Share = Annotated[float, typer.Option("--p", help="Share of the windows below the bound that shall meet it.")]
 Alarm = Annotated[float, typer.Option("--alarm", help="Chance of calling anything drifted where nothing is.")]
+Along = Annotated[str | None, typer.Option("--along", help="Number along which the band is calibrated; the load.")]
+Level = Annotated[float, typer.Option("--level", help="Probability inside the band.")]
 Cost = Annotated[str, typer.Option("--cost", help="What a configuration costs, such as 'gpu_count * 2.5'.")]
 Reach = Annotated[float, typer.Option("--p", help="Probability with which all SLOs shall be met.")]
 

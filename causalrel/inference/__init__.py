@@ -120,7 +120,7 @@ def predict(mechanism: Mechanism, values: Columns, rng: np.random.Generator) -> 
     ----------
     mechanism : Mechanism
         One that is derived.
-    values : mapping of str to ndarray, shape (n,)
+    values : mapping of str to ndarray, shape (n,) or (n, n_draws)
         Parents.
     rng : numpy.random.Generator
         Generator handed down.
@@ -141,7 +141,10 @@ def predict(mechanism: Mechanism, values: Columns, rng: np.random.Generator) -> 
     if not mechanism.additive:
         return produce(mechanism, values, None)
     told = mechanism.predictor(values)
-    size = mechanism.dispersion if mechanism.surface is None else mechanism.surface.residual(values)[:, None]
+    size: Any = mechanism.dispersion
+    if mechanism.surface is not None:
+        size = mechanism.surface.residual(values)
+        size = size if size.ndim == 2 else size[:, None]
     half = rng.standard_normal((len(told), -(-told.shape[1] // 2)))
     return mechanism.unscaled(told + size * np.concatenate([half, -half], axis=1)[:, : told.shape[1]])
 

@@ -197,8 +197,10 @@ def frontier_table(answer: Estimate) -> dict[str, Any]:
 
 
 def _terms_table(answer: Estimate) -> dict[str, Any]:
-    keys = [name for name, kind in answer.terms.schema.items() if not kind.is_temporal()]
-    columns: dict[str, Kind] = {**dict.fromkeys(keys, "text"), f"mean [{extracts.PROB:.0%}]": "interval"}
+    timed = [name for name, kind in answer.terms.schema.items() if kind.is_temporal()]
+    keys = [name for name in answer.terms.columns if name not in timed or "tail" in answer.terms.columns]
+    kinds: dict[str, Kind] = {name: "time" if name in timed else "text" for name in keys}
+    columns: dict[str, Kind] = {**kinds, f"mean [{extracts.PROB:.0%}]": "interval"}
     frame = answer.frame(extracts.PROB)
     rows = [
         [*(row[key] for key in keys), (row["mean"], row["low"], row["high"])] for row in frame.iter_rows(named=True)

@@ -62,7 +62,7 @@ def plot(x: Budget | Estimate | Graph | Network | Windows, *, ax: Axes | None = 
     x : Budget, Estimate, Graph, Network or Windows
         What to draw. An attribution becomes bars that add up, an effect a forest of its contrasts,
         classes, stages or paths, or at three or more numeric levels the response with a band that holds for all at
-        once, a forecast or what-if a fan, a graph
+        once, a forecast or what-if a fan, an envelope its band in the unit farthest out, a graph
         (or a network's) layers from workload to outcome, windows the bad share. A budget becomes what is left over
         time, shaded where alerts of the SLO with the least left fire, above its burn and the change events.
     ax : matplotlib.axes.Axes, optional
@@ -217,8 +217,9 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
         return lambda ax: charts.no_answer(ax, x), 1.2
     if "driver" in x.terms.columns:
         return lambda ax: charts.ledger(ax, x, wide=wide), charts.ledger_height(x)
-    if "scenario" in x.terms.columns:
-        return lambda ax: timelines.fan(ax, x, on=more.get("on")), 3.4
+    if {"scenario", "tail"} & set(x.terms.columns):
+        drawn = timelines.band if "tail" in x.terms.columns else timelines.fan
+        return lambda ax: drawn(ax, x, on=more.get("on")), 3.4
     if "configuration" in x.terms.columns:
         return lambda ax: frontiers.frontier(ax, x, wide=wide), 4.0
     if responses.has_response(x):

@@ -171,6 +171,7 @@ def _title(answer: Budget | Estimate) -> str:
         return "refused: no answer"
     titles = {
         "metric": "thresholds",
+        "tail": "envelope",
         "driver": "attribution",
         "scenario": "outlook",
         "configuration": "recommendation",

@@ -56,6 +56,28 @@ def fan(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
     return f"{start} that the {slo} budget is gone by {display.when(found[0].times[-1])} UTC: {', '.join(said)}"
 
 
+def band(ax: Axes, answer: Estimate, *, on: str | None = None) -> str:
+    """Draw the envelope of one SLI in the unit with the most windows outside, and what was seen."""
+    name = on if on in answer.terms["slo"].to_list() else answer.terms["slo"][0]
+    frame = answer.frame(extracts.PROB).filter(pl.col("slo") == name, pl.col("quantity") != "outside")
+    out = (pl.col("seen") < pl.col("low")) | (pl.col("seen") > pl.col("high"))
+    counts = frame.group_by("member", maintain_order=True).agg(out.sum().alias("out")).sort("out", "member").rows()
+    member, count = counts[-1]
+    mine = frame.filter(pl.col("member") == member).sort("time").with_columns(out=out)
+    times: Any = mine["time"].to_list()
+    ax.fill_between(times, mine["low"], mine["high"], color=COLOURS[0], alpha=0.2, linewidth=0, label="90% envelope")
+    ax.plot(times, mine["mean"].to_numpy(), color=COLOURS[0], lw=1.2)
+    for outside, colour, mark in ((False, INK, "."), (True, COLOURS[1], "x")):
+        one = mine.filter(pl.col("out") == outside)
+        at: Any = one["time"].to_list()
+        ax.plot(at, one["seen"].to_numpy(), mark, color=colour, ms=5, label="outside" if outside else "inside")
+    unit = mine["unit"][0]
+    ax.set_ylabel(f"{safe(name, 20)}{'' if unit == '1' else f' ({safe(unit, 12)})'} of {safe(member, 20)}")
+    ax.set_xlabel("time (UTC)")
+    ax.legend(loc="best", frameon=False, fontsize=8.5)
+    return f"{name} of {member} was outside its envelope in {count} of {mine.height} windows"
+
+
 def coarse(timeline: pl.DataFrame, slos: dict[str, float]) -> tuple[pl.DataFrame, timedelta]:
     """Return a budget's timeline summed to at most 400 points an SLO, and the width of a point.
 

@@ -263,8 +263,7 @@ class Windows:
         dated = f"of {duration_text(self.width)} in {len(self.units)} units, {start} to {end} UTC"
         return display.plain(
             f"Windows: {self.table.height:,} {'rows without time' if self.timeless else dated}; "
-            f"SLOs {', '.join(s.name for s in self.slos) or 'none'}; "
-            f"variables {', '.join(v.name for v in self.variables)}"
+            f"SLOs {', '.join(s.name for s in self.slos)}; variables {', '.join(v.name for v in self.variables)}"
         )
 
     def _repr_html_(self) -> str:

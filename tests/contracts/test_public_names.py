@@ -38,6 +38,7 @@ SIGNATURES = {
         "(windows, graph, *, of, on, levels=None, by=None, where=None, through=None, design='graph', since=None, "
         "beside=(), refuters=(), draws=2000, seed=0)"
     ),
+    "envelope": ("(windows, graph, *, during, against=None, on=None, along=None, level=0.9, draws=400, seed=0)"),
     "explain": "(windows, network)",
     "fit": "(windows, graph, *, states=None, draws=200, seed=0)",
     "forecast": "(windows, network, *, horizon='7d', draws=1000, seed=0)",
@@ -58,6 +59,7 @@ SIGNATURES = {
     ),
     "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
+    "twin": "(runs, scenario, *, on, at, days=None, draws=400, seed=0)",
     "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), draws=1000, seed=0)",
     "verify": "(report, data=None, *, slos=None, graph=None, columns=None, within=0.0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
