@@ -14,6 +14,7 @@ from causalrel.estimates import Check
 from causalrel.expectations import fit_tables
 from causalrel.graphs import Graph
 from causalrel.networks import Mechanism, Network, expit
+from causalrel.overdispersion import fit_correlation
 from causalrel.regressions import Coefficients, fit_line, fit_rate, time_groups
 from causalrel.selection import Spline, select
 from causalrel.windows import Windows
@@ -125,7 +126,9 @@ def _mechanism(
     drawn = _rates(draft, name, fitted, draws, rng) if draft.remembers else fitted.draw(draws, rng)
     made = replace(shape, draws=drawn, dispersion=fitted.dispersion, explained=fitted.explained)
     if counted:
-        return made, said
+        share = expit(x @ drawn.mean(axis=0))
+        together = fit_correlation(columns[f"{name}.bad"], columns[f"{name}.total"], share)
+        return replace(made, correlation=together), said
     if not windows.timeless and _costly(graph, name):
         return made, said
     if windows.timeless:

@@ -8,6 +8,7 @@ Needs ``../shared/data`` beside the checkout.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -297,6 +298,42 @@ def speed(part: str) -> Iterator[tuple[str, str]]:
     began = time.process_time()
     cr.fit(windows, graph)
     yield "fit on 100,000 windows, 12 nodes", f"{time.process_time() - began:.1f} CPU-s"
+
+
+def rates(part: str) -> Iterator[tuple[str, str]]:
+    """Held-out log score a window of independent events, of the mechanism, and of the likeliest beta-binomial line."""
+    from test_overdispersion import WORLDS, rows, scores
+
+    first = {"dev": 100, "unseen": 500}[part]
+    for world in WORLDS:
+        for normal in (False, True):
+            made = [scores(rows(seed, **world, normal=normal)) for seed in range(first, first + 12)]
+            told = ", ".join(f"{name} {np.mean([one[name] for one in made]):.4f}" for name in made[0])
+            kind = "logit-normal" if normal else "beta"
+            yield f"{world['fewest']} to {world['most']} events, base {world['base']}, {kind}", told
+    from causalrel.inference import produce
+    from causalrel.overdispersion import log_chance
+
+    for name in ("llm-canary", "quiet-tenant", "bad-node"):
+        windows = cr.window(cr.load_dataset(name), cr.load_slos("llm-chat"), every="10m", by="node")
+        ends = windows.table["time"].sort()[int(0.7 * windows.table.height)]
+        late = pl.col("time") >= ends
+        before = dataclasses.replace(windows, table=windows.table.filter(~late))
+        network = cr.fit(before, cr.load_graph("llm-serving").project(before.names))
+        for slo in network.slos:
+            mechanism = network.mechanism(slo.name)
+            asked = [*mechanism.parents, f"{slo.name}.bad", f"{slo.name}.total"]
+            frame = windows.table.filter(late).drop_nulls(asked).filter(pl.col(f"{slo.name}.total") > 0)
+            values = {parent: frame[parent].to_numpy() for parent in mechanism.parents}
+            drawn = np.clip(produce(mechanism, values, None), 1e-9, 1 - 1e-9)
+            counts = [frame[column].to_numpy()[:, None].astype(float) for column in asked[-2:]]
+            told = [
+                float(np.log(np.exp(log_chance(*counts, drawn, rho)).mean(axis=1)).mean())
+                for rho in (0.0, mechanism.correlation)
+            ]
+            size = counts[1].mean()
+            says = f"independent {told[0]:.4f}, ours {told[1]:.4f}, correlation {mechanism.correlation:.4f}"
+            yield f"{name} {slo.name}, {frame.height} windows of {size:.0f} events", says
 
 
 def main() -> None:
