@@ -4,7 +4,7 @@
     python tests/benchmarks/bench_llm_pilot.py unseen   # the four held back
     python tests/benchmarks/bench_llm_pilot.py all      # all seven, as the published scores
 
-Needs ``../shared/data`` beside the checkout.
+Needs ``../shared/data`` beside the checkout, and ``tests`` on the path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from bench_mechanisms import DATA, columns, foretold
+from benchmarks.bench_mechanisms import DATA, columns, foretold
 
 FOLDER = DATA / "llm_pilot"
 #: Milliseconds that a token may take, and a token of the prompt until the first one is answered.
