@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import numpy as np
 
 from causalrel import errors
+from causalrel.bif import read_bif, write_bif
 from causalrel.networks import Network
 from causalrel.tabular import check_tables
 
@@ -26,10 +27,13 @@ SCHEMA = 1
 _MOST_TEXT = 64 * 2**20
 _MOST_NUMBERS = 2**28
 _SECONDS = "seconds"
+_BIF = ".bif"
 
 
 def save_network(network: Network, path: str | Path) -> Path:
     """Write a network as ``path`` (JSON) and ``path`` with the ending ``.npz`` (arrays, no pickle).
+
+    A path that ends in ``.bif`` gets the mean tables of a static network in the Bayesian interchange format instead.
 
     Parameters
     ----------
@@ -41,12 +45,12 @@ def save_network(network: Network, path: str | Path) -> Path:
     Returns
     -------
     pathlib.Path
-        The JSON.
+        What was written.
 
     Raises
     ------
     CausalrelError
-        When the system refuses to write.
+        When the system refuses to write, or the format cannot hold the network.
 
     Examples
     --------
@@ -59,6 +63,8 @@ def save_network(network: Network, path: str | Path) -> Path:
     ['network.json', 'network.npz']
     """
     document = Path(path)
+    if document.suffix.lower() == _BIF:
+        return write_bif(network, document)
     arrays: dict[str, NDArray[Any]] = {}
     facts = _facts(network, arrays)
     try:
@@ -76,17 +82,17 @@ def save_network(network: Network, path: str | Path) -> Path:
 
 
 def load_network(path: str | Path) -> Network:
-    """Read a network that :func:`save_network` wrote.
+    """Read a network that :func:`save_network` wrote, or one of tables in the format BIF.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The JSON; the arrays lie beside it.
+        The JSON, its arrays beside it, or a file that ends in ``.bif``.
 
     Returns
     -------
     Network
-        The same network.
+        The same network; from BIF one of known tables.
 
     Raises
     ------
@@ -105,6 +111,8 @@ def load_network(path: str | Path) -> Network:
     True
     """
     document = Path(path)
+    if document.suffix.lower() == _BIF:
+        return read_bif(document)
     text = _read_text(document)
     arrays = _read_arrays(document.with_suffix(".npz"), document, text)
     try:

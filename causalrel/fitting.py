@@ -13,9 +13,11 @@ from causalrel.estimates import Check
 from causalrel.graphs import Graph
 from causalrel.mechanisms.drafts import Draft, check_nodes, draft_of, typed
 from causalrel.mechanisms.expectations import fit_tables
+from causalrel.mechanisms.monotonicity import heed, signs_of
 from causalrel.mechanisms.regressions import Coefficients, fit_line, fit_rate, time_groups
 from causalrel.mechanisms.selection import Spline, select
 from causalrel.networks import Mechanism, Network, expit
+from causalrel.overdispersion import fit_correlation
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ def fit(
     event rate, both on linear splines of their parents. Draws allow for dependence between neighbouring windows. A
     regression gives way to a linear or quadratic one, a Gaussian process or a forest where that foretells blocks held
     out clearly better (:mod:`causalrel.mechanisms.selection`).
+
+    Where an edge is ``monotone``, draws of its effect go that way unless the data contradict it, which a check tells;
+    of the other forms only the forest is then tried (:mod:`causalrel.mechanisms.monotonicity`).
 
     With ``states``, or where the graph has lags, every variable gets a table of the chances of its states instead: a
     discrete network, static or dynamic, for :func:`causalrel.query`, :func:`causalrel.infer` and their like.
@@ -68,7 +73,8 @@ def fit(
     Raises
     ------
     CausalrelError
-        When the graph has a variable the windows lack, a variable has too few windows, or a table would be too large.
+        When the graph has a variable the windows lack, a variable has too few windows, a table would be too large, or
+        an edge is monotone that cannot be.
 
     Examples
     --------
@@ -123,9 +129,13 @@ def _mechanism(
     fitted = regress(groups)
     said.append(_blocks(name, int(groups.max()) + 1, length))
     drawn = _rates(draft, name, fitted, draws, rng) if draft.remembers else fitted.draw(draws, rng)
+    drawn, held, heeded = heed(name, shape.terms, drawn, signs_of(graph, name))
+    said += heeded
     made = replace(shape, draws=drawn, dispersion=fitted.dispersion, explained=fitted.explained)
     if counted:
-        return made, said
+        share = expit(x @ drawn.mean(axis=0))
+        together = fit_correlation(columns[f"{name}.bad"], columns[f"{name}.total"], share)
+        return replace(made, correlation=together), said
     if not windows.timeless and _costly(graph, name):
         return made, said
     if windows.timeless:
@@ -134,7 +144,7 @@ def _mechanism(
         mechanism=made, x=x, fitted=fitted, values=columns[name], groups=groups, memory=max(1.0, length / 4)
     )
     causes = {parent: columns[parent] for parent in graph.parents(name)}
-    made, scores = select(spline, causes, timeless=windows.timeless, draws=draws, seed=seed)
+    made, scores = select(spline, causes, held, timeless=windows.timeless, draws=draws, seed=seed)
     return made, [*said, *_told(name, made, scores)]
 
 

@@ -186,6 +186,8 @@ class Mechanism:
     explained : float
         Share of deviance (event rate), variance (regression) or entropy (table) explained on the windows it was
         fitted to.
+    correlation : float
+        Correlation between the events of one window beyond its parents (event rate): counts are beta-binomial.
     table : Table or None
         Chances of states, where the form is ``table``.
 
@@ -204,6 +206,7 @@ class Mechanism:
     offset: float = 0.0
     dispersion: float = 1.0
     explained: float = 0.0
+    correlation: float = 0.0
     table: Table | None = None
 
     @property

@@ -11,6 +11,8 @@ from causalrel import errors
 
 Role = Literal["workload", "config", "hardware", "engine", "outcome"]
 Kind = Literal["number", "count", "category", "events"]
+#: What more of a cause does to its effect, all else equal.
+Monotone = Literal["increasing", "decreasing"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 KINDS: tuple[Kind, ...] = get_args(Kind)

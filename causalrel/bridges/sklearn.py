@@ -16,6 +16,7 @@ def fit_forest(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     *,
+    signs: NDArray[np.int64] | None = None,
     leaf: int = 1,
     trees: int = 100,
     draws: int = 200,
@@ -29,6 +30,8 @@ def fit_forest(
         Parents.
     y : ndarray of float64, shape (n,)
         Outcome.
+    signs : ndarray of int64, shape (k,), optional
+        1 for a parent that only ever raises the outcome, -1 for one that only ever lowers it, else 0.
     leaf : int
         Rows in a leaf at least.
     trees, draws : int
@@ -51,7 +54,9 @@ def fit_forest(
     from sklearn.ensemble import ExtraTreesRegressor
 
     seed = int(rng.integers(2**31))
-    model = ExtraTreesRegressor(trees, min_samples_leaf=leaf, random_state=seed).fit(x.astype(np.float32), y)
+    bound = None if signs is None or not signs.any() else signs
+    model = ExtraTreesRegressor(trees, min_samples_leaf=leaf, monotonic_cst=bound, random_state=seed)
+    model.fit(x.astype(np.float32), y)
     grown = [tree.tree_ for tree in model.estimators_]
     most = max(tree.node_count for tree in grown)
     feature = np.full((trees, most), -1, dtype=np.int64)

@@ -11,7 +11,7 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.graphs.unmeasured import Unmeasured as Unmeasured
 from causalrel.provenance import fingerprint
-from causalrel.variables import ROLES, Role, Variable
+from causalrel.variables import ROLES, Monotone, Role, Variable
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -35,6 +35,8 @@ class Edge:
         The reason, for a reviewer.
     source : str
         Where the reason comes from.
+    monotone : {"increasing", "decreasing"} or None
+        What more of the cause does to the effect, all else equal; None where it may do either.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Edge:
     oriented: bool = True
     why: str = ""
     source: str = ""
+    monotone: Monotone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,4 +397,4 @@ def _edge_facts(edge: Edge) -> dict[str, Any]:
         facts["support"] = float(f"{edge.support:.6g}")
     if not edge.oriented:
         facts["oriented"] = False
-    return facts | {key: getattr(edge, key) for key in ("why", "source") if getattr(edge, key)}
+    return facts | {key: getattr(edge, key) for key in ("monotone", "why", "source") if getattr(edge, key)}

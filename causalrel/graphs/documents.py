@@ -8,7 +8,7 @@ from typing import Any
 from causalrel import errors, shipped
 from causalrel.graphs import Edge, Graph, Unmeasured
 from causalrel.graphs.surgery import checked
-from causalrel.variables import KINDS, Kind, Role, Variable
+from causalrel.variables import KINDS, Kind, Monotone, Role, Variable
 
 
 def load_graph(name: str | Path) -> Graph:
@@ -103,6 +103,7 @@ def _document() -> Any:
         oriented=(bool, True),
         why=(str, ""),
         source=(str, ""),
+        monotone=(Monotone | None, None),
     )
     pair = create_model("Pair", __base__=Strict, cause=(str, ...), effect=(str, ...), why=(str, ""))
     hidden = create_model("Hidden", __base__=Strict, name=(str, ...), affects=(list[str], ...), why=(str, ""))

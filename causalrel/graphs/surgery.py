@@ -101,6 +101,9 @@ def checked(graph: Graph, path: object) -> Graph:
             faults.append(f"{label} is written twice")
         if (edge.cause, edge.effect) in graph.forbidden:
             faults.append(f"{label} is both stated and forbidden")
+        labels = [m for m in (edge.cause, edge.effect) if m in known and known[m].kind == "category"]
+        if edge.monotone and labels:
+            faults.append(f"{label} is monotone, and labels such as '{labels[0]}' have no order; leave monotone out")
         seen.add((edge.cause, edge.effect, edge.lag))
         if missing or edge.lag or service_of(edge.cause) != service_of(edge.effect):
             continue

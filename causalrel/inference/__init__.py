@@ -9,6 +9,7 @@ import numpy as np
 
 from causalrel import errors
 from causalrel.networks import Columns, Mechanism, expit
+from causalrel.overdispersion import draw_shares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +129,8 @@ def predict(mechanism: Mechanism, values: Columns, rng: np.random.Generator) -> 
     Returns
     -------
     ndarray of float64, shape (n, n_draws)
-        Values in the variable's unit; for an event rate, probabilities of a bad event.
+        Values in the variable's unit; for an event rate, a window's own share of bad events, so that binomial draws
+        with it are beta-binomial.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def predict(mechanism: Mechanism, values: Columns, rng: np.random.Generator) -> 
     [[3.0, 3.0]]
     """
     if not mechanism.additive:
-        return produce(mechanism, values, None)
+        return draw_shares(produce(mechanism, values, None), mechanism.correlation, rng)
     told = mechanism.predictor(values)
     size: Any = mechanism.dispersion
     if mechanism.surface is not None:

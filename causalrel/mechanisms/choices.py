@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.mechanisms.learners import FORMS, Sample, Smooth, combinations, held_out, learn, outermost, untold_noise
+from causalrel.mechanisms.learners import Sample, Smooth, combinations, held_out, learn, outermost, untold_noise
 from causalrel.surfaces import HALF, Surface
 from causalrel.surfaces.kernels import squares
 
@@ -101,12 +101,12 @@ def choose(
     truth = sample.outcome
     scores = {"spline": pinball(truth, mean, sd, common)}
     foretold: dict[str, Foretold] = {}
-    for known in FORMS:
+    for known in sample.forms:
         foretold[known] = held_out(learn(known, sample, seed), sample)
         mean, sd, _ = foretold[known]
         scores[known] = pinball(truth, mean, sd * calibrated(truth - mean, sd))
     form = preferred(scores, block)
-    chosen = next((smooth for smooth in FORMS if smooth == form), None)
+    chosen = next((smooth for smooth in sample.forms if smooth == form), None)
     return {name: float(score.mean()) for name, score in scores.items()}, chosen, foretold.get(form)
 
 
@@ -270,13 +270,18 @@ def make_surface(
     points, repeat = _repeats(sample)
     coarse, missed = combinations(learner, sample)
     combined = float(np.sqrt(max(missed**2 - known.usual**2, 0.0)))
+    spread, noise = known.factor, known.factor * known.noise
+    if sample.signs and spread > 1:
+        # Draws wider than their trees could turn where no tree does, so what they lack goes into the noise.
+        apart = fitted.predict(sample.domain.columns(sample.values))[1]
+        spread, noise = 1.0, float(np.hypot(noise, np.sqrt((spread**2 - 1) * np.mean(apart**2))))
     return Surface(
         domain=sample.domain,
         function=fitted.draw(draws),
         centre=centre,
         scale=scale,
-        noise=scale * known.factor * known.noise,
-        spread=known.factor,
+        noise=scale * noise,
+        spread=spread,
         points=points,
         repeat=scale * repeat,
         coarse=coarse,

@@ -74,6 +74,12 @@ def fit_tables(
     unknown = sorted(set(states or {}) - set(graph.names))
     if unknown:
         raise errors.unknown_variable(unknown[0], "states", graph.names)
+    signed = [edge for edge in graph.edges if edge.monotone]
+    if signed:
+        what = (
+            f"{signed[0].cause} -> {signed[0].effect} is {signed[0].monotone} in it, which tables of states cannot heed"
+        )
+        raise errors.refused(f"fitting graph '{graph.name}' as tables", f"{what}; leave monotone out of its edges")
     plan = _planned(windows, graph, states or {})
     runs = _runs(windows, plan)
     used = sum(len(run) for run in runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,6 +39,8 @@ class Sample:
         Fold of each row; rows of a block share one.
     memory : float
         Rows that tell as much as one independent row.
+    signs : mapping of str to int
+        Of parents that only ever raise (1) or lower (-1) the variable.
 
     Examples
     --------
@@ -52,16 +54,17 @@ class Sample:
     outcome: NDArray[np.float64]
     fold: NDArray[np.int64]
     memory: float
+    signs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def forms(self) -> tuple[Smooth, ...]:
+        """Forms that can be fitted to it: trees alone where a parent has a sign."""
+        return ("forest",) if self.signs else FORMS
 
     def where(self, mask: NDArray[np.bool_]) -> Sample:
         """Return some of the rows."""
-        return Sample(
-            values={name: column[mask] for name, column in self.values.items()},
-            domain=self.domain,
-            outcome=self.outcome[mask],
-            fold=self.fold[mask],
-            memory=self.memory,
-        )
+        values = {name: column[mask] for name, column in self.values.items()}
+        return replace(self, values=values, outcome=self.outcome[mask], fold=self.fold[mask])
 
 
 def straight_line() -> Sample:
@@ -175,8 +178,10 @@ def _forest(part: Sample, seed: int) -> Fitted:
 
     x, leaf = part.domain.columns(part.values), max(1, len(part.outcome) // 500)
 
+    signs = np.array([part.signs.get(axis.name, 0) for axis in part.domain.axes])[part.domain.groups]
+
     def grow(count: int) -> Forest:
-        return fit_forest(x, part.outcome, leaf=leaf, draws=count, rng=np.random.default_rng([seed, 14]))
+        return fit_forest(x, part.outcome, signs=signs, leaf=leaf, draws=count, rng=np.random.default_rng([seed, 14]))
 
     grown = grow(100)
 

@@ -56,7 +56,13 @@ class Spline:
 
 
 def select(
-    spline: Spline, parents: Mapping[str, NDArray[Any]], *, timeless: bool, draws: int, seed: int
+    spline: Spline,
+    parents: Mapping[str, NDArray[Any]],
+    signs: Mapping[str, int],
+    *,
+    timeless: bool,
+    draws: int,
+    seed: int,
 ) -> tuple[Mechanism, dict[str, float]]:
     """Return the mechanism that foretells held-out blocks best, the spline where none is clearly better.
 
@@ -69,6 +75,8 @@ def select(
         The spline regression.
     parents : mapping of str to ndarray, shape (n,)
         The parents.
+    signs : mapping of str to int
+        Of parents that only ever raise (1) or lower (-1) the variable.
     timeless : bool
         Whether rows stand for themselves and not for stretches of time.
     draws : int
@@ -97,13 +105,14 @@ def select(
     ...     groups=np.zeros(60, dtype=np.int64),
     ...     memory=1.0,
     ... )
-    >>> select(line, {"load": load}, timeless=True, draws=4, seed=0)[0].form
+    >>> select(line, {"load": load}, {}, timeless=True, draws=4, seed=0)[0].form
     'process'
     """
     scaled = _scaled(spline)
     outcome = scaled.scaled(spline.values)
     centre, scale = float(outcome.mean()), float(outcome.std()) or 1.0
     sample, block = _sample(spline, parents, (outcome - centre) / scale, timeless=timeless, seed=seed)
+    sample = replace(sample, signs=signs)
     blocks = int(block.max()) + 1
     if not sample.domain.axes or blocks < _BLOCKS:
         return spline.mechanism, {}

@@ -8,6 +8,7 @@ Needs ``../shared/data`` beside the checkout.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -181,59 +182,6 @@ def energy(part: str) -> Iterator[tuple[str, str]]:
     yield "ml_energy per token, hardware never seen", away.told()
 
 
-PILOT = {
-    "model_n_parameters": "config",
-    "model_is_encoder_decoder": "config",
-    "gpu_memory_bandwidth": "hardware",
-    "gpu_tflops_tc_fp16": "hardware",
-    "n_gpus": "hardware",
-    "num_users": "workload",
-}
-
-
-def pilot(part: str) -> Iterator[tuple[str, str]]:
-    """Each model is foretold from all the others; development scores the first three of them, unseen the rest."""
-    folder = DATA / "llm_pilot"
-    rows = pl.read_csv(folder / "cells.csv", infer_schema_length=None).drop_nulls("median_itl")
-    gpus = pl.read_csv(folder / "gpu_features.csv").select("gpu", "gpu_memory_bandwidth", "gpu_tflops_tc_fp16")
-    llms = pl.read_csv(folder / "llm_features.csv").select(
-        "model", "model_n_parameters", pl.col("model_is_encoder_decoder").cast(pl.String)
-    )
-    rows = rows.join(gpus.unique("gpu"), on="gpu", how="inner").join(llms, on="model", how="inner")
-    models = np.random.default_rng(7).permutation(np.sort(rows["model"].unique().to_numpy()))
-    error, refused, ours, theirs = [], 0, [], []
-    for model in models[:3] if part == "dev" else models[3:]:
-        train, test = rows.filter(pl.col("model") != model), rows.filter(pl.col("model") == model)
-        draws, standing, form = foretold(train, test, PILOT, "median_itl", unit="model")
-        truth = test["median_itl"].to_numpy()
-        error.append(np.abs(np.median(draws, axis=1) / truth - 1))
-        refused += int((standing == "refused").sum())
-        ours.append(((draws > 50).mean(axis=1) - (truth > 50)) ** 2)
-        theirs.append((forest_chance(train, test) - (truth > 50)) ** 2)
-        yield f"llm_pilot {model}", f"median error {100 * np.median(error[-1]):.1f} %, {form}"
-    all_error, brier, other = (np.concatenate(part) for part in (error, ours, theirs))
-    yield (
-        "llm_pilot inter-token latency, model left out",
-        f"median error {100 * np.median(all_error):.1f} %, refused {refused} of {len(all_error)}; Brier of over 50 ms "
-        f"{brier.mean():.3f}, random forest {other.mean():.3f}",
-    )
-
-
-def forest_chance(train: pl.DataFrame, test: pl.DataFrame) -> Any:
-    """Chance of over 50 ms by a random forest on the same columns."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    x, asked = (
-        np.column_stack([c == "TRUE" if c.dtype.kind == "U" else c for c in columns(rows, PILOT).values()])
-        for rows in (
-            train.with_columns(pl.col(pl.String).str.to_uppercase()),
-            test.with_columns(pl.col(pl.String).str.to_uppercase()),
-        )
-    )
-    forest = RandomForestClassifier(500, random_state=0).fit(x, train["median_itl"].to_numpy() > 50)
-    return forest.predict_proba(asked)[:, 1]
-
-
 NODES = {
     "load": "workload",
     "prompt": "workload",
@@ -299,9 +247,45 @@ def speed(part: str) -> Iterator[tuple[str, str]]:
     yield "fit on 100,000 windows, 12 nodes", f"{time.process_time() - began:.1f} CPU-s"
 
 
+def rates(part: str) -> Iterator[tuple[str, str]]:
+    """Held-out log score a window of independent events, of the mechanism, and of the likeliest beta-binomial line."""
+    from test_overdispersion import WORLDS, rows, scores
+
+    first = {"dev": 100, "unseen": 500}[part]
+    for world in WORLDS:
+        for normal in (False, True):
+            made = [scores(rows(seed, **world, normal=normal)) for seed in range(first, first + 12)]
+            told = ", ".join(f"{name} {np.mean([one[name] for one in made]):.4f}" for name in made[0])
+            kind = "logit-normal" if normal else "beta"
+            yield f"{world['fewest']} to {world['most']} events, base {world['base']}, {kind}", told
+    from causalrel.inference import produce
+    from causalrel.overdispersion import log_chance
+
+    for name in ("llm-canary", "quiet-tenant", "bad-node"):
+        windows = cr.window(cr.load_dataset(name), cr.load_slos("llm-chat"), every="10m", by="node")
+        ends = windows.table["time"].sort()[int(0.7 * windows.table.height)]
+        late = pl.col("time") >= ends
+        before = dataclasses.replace(windows, table=windows.table.filter(~late))
+        network = cr.fit(before, cr.load_graph("llm-serving").project(before.names))
+        for slo in network.slos:
+            mechanism = network.mechanism(slo.name)
+            asked = [*mechanism.parents, f"{slo.name}.bad", f"{slo.name}.total"]
+            frame = windows.table.filter(late).drop_nulls(asked).filter(pl.col(f"{slo.name}.total") > 0)
+            values = {parent: frame[parent].to_numpy() for parent in mechanism.parents}
+            drawn = np.clip(produce(mechanism, values, None), 1e-9, 1 - 1e-9)
+            counts = [frame[column].to_numpy()[:, None].astype(float) for column in asked[-2:]]
+            told = [
+                float(np.log(np.exp(log_chance(*counts, drawn, rho)).mean(axis=1)).mean())
+                for rho in (0.0, mechanism.correlation)
+            ]
+            size = counts[1].mean()
+            says = f"independent {told[0]:.4f}, ours {told[1]:.4f}, correlation {mechanism.correlation:.4f}"
+            yield f"{name} {slo.name}, {frame.height} windows of {size:.0f} events", says
+
+
 def main() -> None:
     part = sys.argv[1]
-    wanted = sys.argv[2:] or ["splitwise", "jetson", "energy", "pilot"]
+    wanted = sys.argv[2:] or ["splitwise", "jetson", "energy"]
     for name in wanted:
         began = time.process_time()
         for what, told in globals()[name](part):
