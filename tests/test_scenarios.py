@@ -32,7 +32,7 @@ def test_setting_what_already_is_changes_nothing(asked) -> None:
 
 
 def test_as_is_is_the_same_beside_a_change(asked) -> None:
-    alone = cr.forecast(*asked, horizon="3d").select(scenario="as is")
+    alone = cr.forecast(*asked, horizon="3d").select(scenario="as is", slo="ttft")
     beside = cr.whatif(*asked, do={"batch_size": 4}, horizon="3d").select(scenario="as is", slo="ttft")
     assert np.array_equal(alone.draws, beside.draws)
 
