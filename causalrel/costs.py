@@ -132,9 +132,9 @@ def _cost(
     moved = mechanism.form != "observed" and not hidden
     asked = settings(days) if moved else {"as is": {}}
     sums = add_up(days, {name: requests}, asked, network.n_draws)[1]
-    slot, which = draw_days(past, network.n_draws, draws, seed)
+    slot, which, times = draw_days(past, network.n_draws, draws, seed)
     quantity, unit = _ADDED[name]
-    found = {scenario: sums[scenario][name][slot, which] @ past.parts for scenario in asked}
+    found = {scenario: (sums[scenario][name][slot, which] * times) @ past.parts for scenario in asked}
     says = f"{quantity} adds up {name} of a request times the requests, "
     says += f"{name} following {', '.join(mechanism.parents)}" if mechanism.parents else "as on the days drawn"
     if share < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from causalrel.histories import Past
 from causalrel.inference import residuals, run
 from causalrel.levels import Counts, draw_levels, fit_levels
 from causalrel.networks import Network
-from causalrel.rhythms import rhythm_of
+from causalrel.rhythms import rhythm_of, week_of
 from causalrel.slos import SLO
+from causalrel.weeks import draw_daily
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _DAY = timedelta(days=1)
+
+#: Log of the most that the amounts of a past day are multiplied by for a day to come.
+_MOST = float(np.log(10))
 
 #: Rows run through the mechanisms at once, over all draws.
 _CHUNK = 4096
@@ -77,7 +81,7 @@ def draw_futures(
     """
     weights = {slo.name: past.columns[f"{slo.name}.total"] for slo in past.slos}
     fitted, expected = add_up(past, weights, scenarios, network.n_draws)
-    slot, which = draw_days(past, network.n_draws, draws, seed)
+    slot, which, times = draw_days(past, network.n_draws, draws, seed)
     made: dict[str, dict[str, Ahead]] = {name: {} for name in scenarios}
     for place, slo in enumerate(past.slos):
         rng = np.random.default_rng([seed, 6, place])
@@ -86,13 +90,14 @@ def draw_futures(
         counts = Counts(
             bad=past.binned(past.columns[f"{slo.name}.bad"]), expected=usual, total=total, per_day=past.per_day
         )
-        rhythm = rhythm_of(counts)
-        counts = Counts(bad=counts.bad, expected=usual * rhythm, total=total, per_day=past.per_day)
+        week = week_of(counts, past.weekend).repeat(past.per_day)
+        rhythm = rhythm_of(replace(counts, expected=usual * week[: len(usual)]))
+        counts = Counts(bad=counts.bad, expected=usual * week[: len(usual)] * rhythm, total=total, per_day=past.per_day)
         level, dispersion = draw_levels(fit_levels(counts, rng), len(past.parts), draws, rng)
         size = 1.0 / dispersion[:, None]
         level = level * rng.gamma(np.broadcast_to(size, level.shape)) / size
-        events = np.rint(total[slot] * past.parts).astype(np.int64)
-        factor = (rhythm * usual / np.maximum(total, 1e-9))[slot] * level
+        events = np.rint(total[slot] * times * past.parts).astype(np.int64)
+        factor = (rhythm * usual / np.maximum(total, 1e-9))[slot] * level * week[len(usual) :][: level.shape[1]]
         first: tuple[NDArray[np.int64], Floats] | None = None
         for name in scenarios:
             change = (expected[name][slo.name] + 1e-9) / (fitted[slo.name] + 1e-9)
@@ -113,8 +118,11 @@ def _paired(
     return np.where(changed <= share, fewer, bad + more)
 
 
-def draw_days(past: Past, n_draws: int, draws: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def draw_days(past: Past, n_draws: int, draws: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Draw which past day's workload each day to come has, and which draw of the mechanisms each future follows.
+
+    How much comes on each day is drawn first (:func:`causalrel.weeks.draw_daily`); a day that brought about as much, of
+    the same part of the week where weekends differ, is taken for it, and its amounts multiplied by the rest.
 
     Parameters
     ----------
@@ -133,6 +141,8 @@ def draw_days(past: Past, n_draws: int, draws: int, seed: int) -> tuple[NDArray[
         Bin of the past of each bin to come.
     which : ndarray of int64, shape (draws, 1)
         Draw of the mechanisms.
+    times : ndarray of float64, shape (draws, n_bins)
+        What the amounts of that bin are multiplied by.
 
     Examples
     --------
@@ -144,10 +154,20 @@ def draw_days(past: Past, n_draws: int, draws: int, seed: int) -> tuple[NDArray[
     >>> draw_days(past, network.n_draws, 10, 0)[0].shape
     (10, 15)
     """
-    length = int(np.ceil(len(past.parts) / past.per_day))
-    chosen = np.random.default_rng([seed, 4]).integers(past.days, size=(draws, length))
+    rng = np.random.default_rng([seed, 4])
+    seen = past.daily
+    told = np.isfinite(seen)
+    logs, weekly = draw_daily(seen, past.weekend, draws, rng)
+    width = max(float(seen[told].std()) / 2, 0.02)
+    score = -0.5 * ((logs[:, :, None] - np.where(told, seen, 0.0)) / width) ** 2 + rng.gumbel(
+        size=(*logs.shape, len(seen))
+    )
+    alike = past.weekend[len(seen) :, None] == past.weekend[: len(seen)]
+    score = np.where(told & (alike | ~weekly[:, None, None]), score, -np.inf)
+    chosen = score.argmax(axis=2)
+    times = np.exp(np.clip(logs - seen[chosen], -_MOST, _MOST)).repeat(past.per_day, axis=1)[:, : len(past.parts)]
     slot = (chosen[:, :, None] * past.per_day + np.arange(past.per_day)).reshape(draws, -1)[:, : len(past.parts)]
-    return slot, np.random.default_rng([seed, 5]).integers(n_draws, size=(draws, 1))
+    return slot, np.random.default_rng([seed, 5]).integers(n_draws, size=(draws, 1)), times
 
 
 def spent_of(past: Past, slo: SLO, ahead: Ahead) -> Floats:

@@ -23,6 +23,9 @@ _HISTORY = timedelta(days=28)
 _DAY = timedelta(days=1)
 _MOST_BINS = 12
 
+#: Share of the mean day that is added before a log is taken, and of days with gaps up to which these are no habit.
+_FLOOR, _GAPS = 0.02, 0.25
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
@@ -74,6 +77,23 @@ class Past:
         made = np.ones(int(np.ceil(bins - 1e-9)))
         made[-1] = bins - (len(made) - 1)
         return made
+
+    @property
+    def weekend(self) -> NDArray[np.bool_]:
+        """Which days, those seen and then those to come, have their middle on a Saturday or Sunday, UTC."""
+        ahead = int(np.ceil(len(self.parts) / self.per_day))
+        middles = [self.end + (day + 0.5) * _DAY for day in range(-self.days, ahead)]
+        return np.array([middle.weekday() >= 5 for middle in middles])
+
+    @property
+    def daily(self) -> Floats:
+        """Logs of the events of each day seen, of the SLO with most; NaN where most of a day's windows are missing."""
+        totals = [self.binned(self.columns[f"{slo.name}.total"]) for slo in self.slos]
+        amounts = max(totals, key=lambda total: float(total.sum())).reshape(self.days, -1).sum(axis=1)
+        rows = np.bincount(self.bin // self.per_day, minlength=self.days)
+        lacking = rows < np.median(rows) / 2
+        made: Floats = np.log(amounts + _FLOOR * max(float(amounts.mean()), 1.0))
+        return np.where(lacking & (lacking.mean() <= _GAPS), np.nan, made)
 
     def binned(self, values: Floats) -> Floats:
         """Sum rows by bin."""

@@ -29,9 +29,10 @@ _Key = tuple[str, str, str, datetime]
 
 _HOUR = timedelta(hours=1)
 _METHOD = (
-    "whole past days of workload, engine residuals and traffic drawn again with configuration and hardware as last "
-    "seen{changed}, run through the fitted mechanisms; times a level that remembers, with its settings and where it "
-    "stands now drawn from what the days seen leave; over-dispersed event counts"
+    "how much comes on each day drawn by what the days seen say of memory and of weekends; whole past days of as much, "
+    "with their workload and engine residuals and with configuration and hardware as last seen{changed}, run through "
+    "the fitted mechanisms; times a level that remembers, with its settings and where it stands now drawn from what "
+    "the days seen leave; over-dispersed event counts"
 )
 
 

@@ -42,10 +42,17 @@ def test_steady_requests_at_a_steady_price_cost_what_they_must(world) -> None:
     steady = priced(world, extra=(COST, ENERGY), load=pl.lit(2.0), cost_usd=pl.lit(0.01), energy_j=pl.lit(300.0))
     steady = replace(steady, table=steady.table.with_columns(pl.lit(72).cast(pl.Int64).alias("ttft.total")))
     answer = cr.forecast(steady, cr.fit(steady, serving_graph()), horizon="36h")
-    requests = 4 * 2.0 * 36 * 3600
-    assert answer.select(quantity="cost").draws == pytest.approx(requests * 0.01)
-    assert answer.select(quantity="energy").draws == pytest.approx(requests * 300.0)
+    requests, cost = 4 * 2.0 * 36 * 3600, answer.select(quantity="cost").draws
+    assert np.median(cost) == pytest.approx(requests * 0.01, rel=0.01)
+    assert answer.select(quantity="energy").draws == pytest.approx(cost * 300.0 / 0.01)
     assert answer.select(quantity="energy").terms["unit"].to_list() == ["J"]
+
+
+def test_a_bill_goes_with_the_events_of_its_future(world) -> None:
+    windows = priced(world, cost_usd=pl.lit(0.01), load=pl.col("ttft.total") / WIDTH)
+    answer = cr.forecast(windows, cr.fit(windows, serving_graph()), horizon="3d")
+    events, share = (answer.select(slo="ttft", quantity=name).draws[:, 0] for name in ("events", "bad_share"))
+    assert answer.select(quantity="cost").draws[:, 0] == pytest.approx(0.01 * events / share, rel=1e-3)
 
 
 def test_budgets_do_not_hear_of_costs(world) -> None:
