@@ -98,7 +98,7 @@ def fit(
     mechanisms = []
     for place, name in enumerate(graph.order()):
         own = int(np.random.SeedSequence([seed, 2, place]).generate_state(1)[0])
-        made, said = _mechanism(windows, graph, name, draws, rng, own)
+        made, said = fit_mechanism(windows, graph, name, draws, rng, own)
         mechanisms.append(made)
         checks += [*said, *([] if (bounds := windows.bounds(name)) is None else [bounds])]
     return Network(
@@ -111,9 +111,46 @@ def fit(
     )
 
 
-def _mechanism(
+def fit_mechanism(
     windows: Windows, graph: Graph, name: str, draws: int, rng: np.random.Generator, seed: int
 ) -> tuple[Mechanism, list[Check]]:
+    """Fit the mechanism of one variable.
+
+    Parameters
+    ----------
+    windows : Windows
+        The windows.
+    graph : Graph
+        A graph with the variable.
+    name : str
+        The variable.
+    draws : int
+        Parameter draws.
+    rng : numpy.random.Generator
+        Source of the draws.
+    seed : int
+        Seed of the forms that are tried.
+
+    Returns
+    -------
+    mechanism : Mechanism
+        The mechanism.
+    checks : list of Check
+        What was noticed.
+
+    Raises
+    ------
+    CausalrelError
+        When it has too few windows.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> graph = cr.Graph.from_edges([("load", "energy_j")], roles={"load": "workload", "energy_j": "outcome"})
+    >>> fit_mechanism(windows, graph, "energy_j", 50, np.random.default_rng(0), 0)[0].n_draws
+    50
+    """
     draft = draft_of(windows, graph, name)
     if draft is None:
         return Mechanism(variable=typed(windows, graph, name), form="observed"), []

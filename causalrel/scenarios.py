@@ -13,7 +13,9 @@ from causalrel import display, errors
 from causalrel.configurations import check_configurations
 from causalrel.decisions import LOSS, check_loss, decide
 from causalrel.estimates import Check, Estimate, Verdict, refusal
-from causalrel.futures import Ahead, Past, draw_futures, hours_left, past_of, spent_of
+from causalrel.futures import Ahead, draw_futures, hours_left, spent_of
+from causalrel.futures.costs import Cost, draw_costs
+from causalrel.futures.histories import Past, past_of
 from causalrel.networks import Network
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
@@ -22,11 +24,15 @@ from causalrel.windows import Windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: SLO, or ``all``; quantity, its unit, time.
+_Key = tuple[str, str, str, datetime]
+
 _HOUR = timedelta(hours=1)
 _METHOD = (
-    "whole past days of workload, engine residuals and traffic drawn again with configuration and hardware as last "
-    "seen{changed}, run through the fitted mechanisms; times a level that remembers, with its settings and where it "
-    "stands now drawn from what the days seen leave; over-dispersed event counts"
+    "how much comes on each day drawn by what the days seen say of memory and of weekends; whole past days of as much, "
+    "with their workload and engine residuals and with configuration and hardware as last seen{changed}, run through "
+    "the fitted mechanisms; times a level that remembers, with its settings and where it stands now drawn from what "
+    "the days seen leave; over-dispersed event counts"
 )
 
 
@@ -52,7 +58,9 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
         Terms ``slo``, ``quantity``, ``unit``, ``scenario`` (``as is``), ``time``. ``spent`` is the share of the SLO
         period's budget used by a time, ``exhausted_by`` 1 in futures where it is gone by then, so that its mean is a
         probability; ``exhaustion_time`` counts the hours from now until it is gone, and stands at the horizon in
-        futures where it lasts longer; ``events``, ``burn`` and ``bad_share`` speak of the whole horizon.
+        futures where it lasts longer; ``events``, ``burn`` and ``bad_share`` speak of the whole horizon. Under ``slo``
+        ``all``: ``kept``, 1 in futures in which every SLO keeps its budget, and ``cost`` and ``energy`` of the requests
+        of the horizon, where windows tell what a request costs (:mod:`causalrel.futures.costs`).
 
     Raises
     ------
@@ -70,8 +78,9 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     """
     past = past_of(windows, network, parse_duration(horizon, "horizon"))
     ahead = draw_futures(past, network, {"as is": {}}, draws, seed)
-    terms, made = _terms(past, ahead)
-    checks = (*_checks(past, network), *_lasting(past, terms, made))
+    costs = draw_costs(windows, network, past, lambda _: {"as is": {}}, (), draws, seed)
+    terms, made = _terms(past, ahead, costs)
+    checks = (*_checks(past, network), *_lasting(past, terms, made), *(cost.check for cost in costs))
     return Estimate(
         question=f"How much of each budget is spent {display.length(past.horizon)} from now, as things are?",
         draws=made,
@@ -147,17 +156,23 @@ def whatif(
                 "set config or hardware variables",
             )
     past = past_of(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
-    values = {name: _value(past, windows, name, level) for name, level in do.items()}
+
+    def settings(days: Past) -> dict[str, dict[str, NDArray[Any]]]:
+        changed = {name: _value(days, windows, name, level) for name, level in do.items()}
+        return {"as is": {}, "changed": changed}
+
+    asked = settings(past)
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *check_configurations(windows, network, values)]
+    checks = [*_checks(past, network), *check_configurations(windows, network, asked["changed"])]
     method = _METHOD.format(changed=" or as set")
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    terms, made = _terms(past, draw_futures(past, network, {"as is": {}, "changed": values}, draws, seed))
-    checks += _lasting(past, terms, made)
+    costs = draw_costs(windows, network, past, settings, tuple(do), draws, seed)
+    terms, made = _terms(past, draw_futures(past, network, asked, draws, seed), costs)
+    checks += [*_lasting(past, terms, made), *(cost.check for cost in costs)]
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     answer = Estimate(
         question=question,
@@ -174,12 +189,20 @@ def whatif(
     return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
 
 
-def _terms(past: Past, scenarios: Mapping[str, dict[str, Ahead]]) -> tuple[pl.DataFrame, NDArray[np.float64]]:
-    found: dict[str, dict[tuple[str, str, str, datetime], NDArray[np.float64]]] = {}
+def _terms(
+    past: Past, scenarios: Mapping[str, dict[str, Ahead]], costs: list[Cost]
+) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    end = past.end + past.horizon
+    found: dict[str, dict[_Key, NDArray[np.float64]]] = {}
     for scenario, futures in scenarios.items():
         found[scenario] = {}
         for slo in past.slos:
             found[scenario] |= _followed(past, slo, futures[slo.name])
+        spent = [values for key, values in found[scenario].items() if key[1] == "spent" and key[3] == end]
+        found[scenario]["all", "kept", "1", end] = np.where((np.array(spent) <= 1).all(axis=0), 1.0, 0.0)
+        for cost in costs:
+            if scenario in cost.draws:
+                found[scenario]["all", cost.quantity, cost.unit, end] = cost.draws[scenario]
     if "changed" in found:
         found["difference"] = {key: values - found["as is"][key] for key, values in found["changed"].items()}
     rows = [(key[0], key[1], key[2], scenario, key[3]) for scenario, parts in found.items() for key in parts]
@@ -187,11 +210,11 @@ def _terms(past: Past, scenarios: Mapping[str, dict[str, Ahead]]) -> tuple[pl.Da
     return terms, np.column_stack([values for parts in found.values() for values in parts.values()])
 
 
-def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[tuple[str, str, str, datetime], NDArray[np.float64]]:
+def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[_Key, NDArray[np.float64]]:
     """Follow one budget through its futures: by each day, then over the whole horizon."""
     spent = spent_of(past, slo, ahead)
     hours = hours_left(past, spent)
-    made: dict[tuple[str, str, str, datetime], NDArray[np.float64]] = {}
+    made: dict[_Key, NDArray[np.float64]] = {}
     days = range(1, int(np.ceil(past.horizon / timedelta(days=1))) + 1)
     times = [min(past.end + timedelta(days=day), past.end + past.horizon) for day in days]
     ends = [min(day * past.per_day, ahead.bad.shape[1]) for day in days]

@@ -13,7 +13,7 @@ from worlds import START
 
 import causalrel as cr
 from causalrel.attribution import _paired, _rows
-from causalrel.coalitions import coalitions_of, list_steps, shapley
+from causalrel.attribution.coalitions import coalitions_of, list_steps, shapley
 from causalrel.networks import expit
 from causalrel.slos import SLO
 from causalrel.telemetry.schema import TIME

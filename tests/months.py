@@ -19,6 +19,8 @@ TARGET = 0.99
 #: Kinds of months, and the log of the burn about which each starts, so that about half of each exhaust their budget.
 CENTRES = {"steady": 0.0, "memory": -0.2, "bursts": -0.5, "drift": 0.0, "load": 0.0, "all": -0.9}
 KINDS = tuple(CENTRES)
+#: A kind that is made where it is asked for alone: weekends are worse or better than other days.
+CENTRES |= {"week": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,11 @@ class Month:
     bad: np.ndarray
 
     @property
+    def cost(self) -> np.ndarray:
+        """Dollars a request of each hour: a cent, and idle time shared by those that came."""
+        return 0.01 + 0.005 * self.load.mean() / self.load
+
+    @property
     def exhausted(self) -> float:
         """Hours until the month's budget was gone; infinity where it lasted."""
         spent, budget = np.append(0.0, self.bad.cumsum()), (1 - TARGET) * self.total.sum()
@@ -57,11 +64,13 @@ class Month:
                 "up.total": self.total[:hours].astype(np.int64),
                 "up.bad": self.bad[:hours].astype(np.int64),
                 "load": self.load[:hours],
+                "cost_usd": self.cost[:hours],
             }
         ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
         slo = SLO(name="up", dimension="availability", target=TARGET, period=timedelta(days=DAYS))
         load = Variable(name="load", role="workload", unit="1/s")
-        return Windows(table=table, width=timedelta(hours=1), slos=(slo,), variables=(load,))
+        cost = Variable(name="cost_usd", role="outcome", unit="USD")
+        return Windows(table=table, width=timedelta(hours=1), slos=(slo,), variables=(load, cost))
 
 
 def graph() -> Graph:
@@ -92,6 +101,9 @@ def make_month(seed: int, kind: str | None = None) -> Month:
     if kind == "load" or every:
         bend = rng.uniform(0.5, 2.0)
         level += bend * np.log(load) - np.log((np.exp(season) * np.exp(bend * season)).sum() / np.exp(season).sum())
+    if kind == "week":
+        level += rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.2) * ((hour // 24 % 7 >= 5) - 2 / 7)
+        level += remembering(rng, 24, rng.uniform(0.05, 0.3), n)
     if kind == "memory" or every:
         level += remembering(rng, np.exp(rng.uniform(np.log(3), np.log(96))), rng.uniform(0.3, 1.0), n)
     if kind == "drift" or every:

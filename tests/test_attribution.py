@@ -11,7 +11,7 @@ from worlds import serving_graph, serving_world
 
 import causalrel as cr
 from causalrel.attribution import _paired
-from causalrel.coalitions import coalitions_of, interactions, list_steps, shapley
+from causalrel.attribution.coalitions import coalitions_of, interactions, list_steps, shapley
 from causalrel.reports.outputs import render
 from causalrel.variables import parse_time
 
@@ -93,7 +93,7 @@ def test_draws_on_some_pairs_say_what_draws_on_all_pairs_say(monkeypatch) -> Non
     network = cr.fit(windows, serving_graph())
     asked = {"during": (windows.span[1] - windows.width * 24, windows.span[1])}
     every = ledger(cr.attribute(windows, network, **asked))
-    monkeypatch.setattr("causalrel.coalitions._MOST_RUNS", 1)
+    monkeypatch.setattr("causalrel.attribution.coalitions._MOST_RUNS", 1)
     few = ledger(cr.attribute(windows, network, **asked))
     assert any((few[name] != every[name]).any() for name in few)
     for name, draws in every.items():

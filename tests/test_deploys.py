@@ -15,8 +15,8 @@ from worlds import START, serving_graph, serving_world
 
 import causalrel as cr
 from causalrel.attribution import attributions
-from causalrel.deploys import Deploy, between, deploys_of
-from causalrel.ledgers import NO_CHANGE
+from causalrel.attribution.deploys import Deploy, between, deploys_of
+from causalrel.attribution.ledgers import NO_CHANGE
 from causalrel.reports.extracts import Entry
 from causalrel.reports.sentences import changes
 from causalrel.telemetry.schema import TIME

@@ -32,7 +32,7 @@ def test_setting_what_already_is_changes_nothing(asked) -> None:
 
 
 def test_as_is_is_the_same_beside_a_change(asked) -> None:
-    alone = cr.forecast(*asked, horizon="3d").select(scenario="as is")
+    alone = cr.forecast(*asked, horizon="3d").select(scenario="as is", slo="ttft")
     beside = cr.whatif(*asked, do={"batch_size": 4}, horizon="3d").select(scenario="as is", slo="ttft")
     assert np.array_equal(alone.draws, beside.draws)
 
@@ -70,6 +70,21 @@ def test_a_hidden_cause_in_between_is_refused() -> None:
     answer = cr.whatif(windows, cr.fit(windows, graph), do={"batch_size": 4})
     assert answer.verdict == "refused"
     assert "skill" in answer.why
+
+
+def test_a_quiet_weekend_is_foretold_where_weeks_had_one() -> None:
+    windows, _ = serving_world(6, days=18)
+    quiet = pl.when(pl.col("time").dt.weekday() >= 6).then(0.3).otherwise(1.0)
+    counts = [(pl.col(name) * quiet).round().cast(pl.Int64) for name in ("ttft.total", "ttft.bad")]
+    weekly = replace(windows, table=windows.table.with_columns(counts))
+    answer = cr.forecast(weekly, cr.fit(weekly, serving_graph()), horizon="5d")  # from a Friday on
+    seen, allowed = answer.select(quantity="spent"), windows.slo("ttft").allowed
+    bad, total = (weekly.table[f"ttft.{part}"].sum() for part in ("bad", "total"))
+    events, share = (answer.select(slo="ttft", quantity=name).draws[:, 0] for name in ("events", "bad_share"))
+    assert seen.draws[:, -1] == pytest.approx((bad + events) / ((total + events / share) * allowed))
+    daily = weekly.table.group_by(day=pl.col("time").dt.date()).agg(pl.col("ttft.total").sum())
+    mean = [daily.filter((pl.col("day").dt.weekday() >= 6) == late)["ttft.total"].mean() for late in (False, True)]
+    assert np.median(events / share) == pytest.approx(3 * mean[0] + 2 * mean[1], rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import typer
 
 import causalrel as cr
 from causalrel import display, errors, shipped
-from causalrel.cli import outlooks
+from causalrel.cli import outlooks, states
 from causalrel.cli.incidents import blame, drift, envelope
 from causalrel.cli.inputs import ask, graph_of, network_of, slo_sets, telemetry_of, tell
 from causalrel.cli.options import (
@@ -274,7 +274,17 @@ def attribute(
     write_estimate(cr.attribute(asked.windows, network, during=span, seed=seed, **told), form, output)
 
 
-for verb in (blame, drift, envelope, outlooks.forecast, outlooks.whatif, outlooks.recommend, outlooks.bound):
+for verb in (
+    blame,
+    drift,
+    envelope,
+    outlooks.forecast,
+    outlooks.whatif,
+    outlooks.recommend,
+    outlooks.bound,
+    states.query,
+    states.infer,
+):
     app.command()(verb)
 
 

@@ -125,6 +125,22 @@ Level = Annotated[float, typer.Option("--level", help="Probability inside the ba
 Cost = Annotated[str, typer.Option("--cost", help="What a configuration costs, such as 'gpu_count * 2.5'.")]
 Reach = Annotated[float, typer.Option("--p", help="Probability with which all SLOs shall be met.")]
 
+DataOrNone = Annotated[str | None, typer.Argument(metavar="DATA", help="Path or shipped data set to fit to.")]
+Nodes = Annotated[list[str] | None, typer.Option("--of", help="What is asked: queue_s, or queue_s@3; repeatable.")]
+Inferred = Annotated[str, typer.Option("--of", help="The variable whose states are told.")]
+Given = Annotated[list[str] | None, typer.Option("--given", help="What is seen: load=STATE, load@1=STATE; repeatable.")]
+SetStates = Annotated[
+    list[str] | None, typer.Option("--do", help="What is set: load=STATE or load=STATE:0.9,STATE:0.1; repeatable.")
+]
+StatesOf = Annotated[
+    list[str] | None, typer.Option("--states", help="load=3 for so many, or queue_s=0.05,0.5 for cuts; repeatable.")
+]
+NetworkFile = Annotated[str | None, typer.Option("--network", help="Saved network (JSON), in place of fitting one.")]
+Step = Annotated[int, typer.Option("--since", min=0, help="First step at which names in --do are set.")]
+Since = Annotated[str | None, typer.Option("--since", help="From when --do sets; from the end if not said.")]
+Ahead = Annotated[str | None, typer.Option("--horizon", help="How far to look past the last window, such as 6h.")]
+Smooth = Annotated[bool, typer.Option("--smooth", help="Tell each window from all, not from those before alone.")]
+
 
 def complaint_of(fault: Exception) -> str:
     """Say a parser's complaint as one sentence with what comes nearest.

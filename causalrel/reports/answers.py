@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from causalrel import display, errors
+from causalrel.attribution.deploys import deploys_of
+from causalrel.attribution.ledgers import By
 from causalrel.budgets import Budget, budget
-from causalrel.deploys import deploys_of
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.ledgers import By
 from causalrel.networks import Network
 from causalrel.reports import extracts
 from causalrel.variables import parse_time

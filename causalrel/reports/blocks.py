@@ -9,15 +9,22 @@ from typing import Any
 import polars as pl
 
 from causalrel import display
+from causalrel.attribution.ledgers import NO_CHANGE
 from causalrel.budgets import Budget
 from causalrel.estimates import Estimate
-from causalrel.ledgers import NO_CHANGE
 from causalrel.reports import extracts
 from causalrel.reports.tables import Kind, make_table
 
 _MOST_DAYS = 31
 _MOST_CHANGES = 60
 _MOST_UNITS = 12
+
+#: Quantities told of all SLOs together, their heads and kinds.
+_WHOLE: dict[str, tuple[str, Kind]] = {
+    "kept": ("P(every budget kept)", "chance"),
+    "cost": ("cost (USD)", "interval"),
+    "energy": ("energy (J)", "interval"),
+}
 
 
 def tables_of(answer: Budget | Estimate) -> list[dict[str, Any]]:
@@ -166,8 +173,26 @@ def scenario_tables(answer: Estimate, on: str) -> list[dict[str, Any]]:
     columns |= {"burn": "interval", "bad events": "interval"}
     over: dict[str, Kind] = {"time": "time", "scenario": "text", "used": "percent_interval"}
     end = f"At the end of the horizon, {display.cell(answer.terms['time'].max())} UTC"
-    made = [make_table(end, columns, ends), *_decision_tables(answer)]
+    made = [make_table(end, columns, ends), *_whole_tables(answer), *_decision_tables(answer)]
     return [*made, make_table(f"{on} over time", over, sorted(steps), folded=True)]
+
+
+def _whole_tables(answer: Estimate) -> list[dict[str, Any]]:
+    """Return how likely every budget is kept, and what the requests of the horizon cost where that is told."""
+    rows: dict[str, dict[str, Any]] = {}
+    whole = answer.frame(extracts.PROB).filter(pl.col("slo") == "all", pl.col("quantity").is_in(list(_WHOLE)))
+    for row in whole.iter_rows(named=True):
+        told = row["mean"] if row["quantity"] == "kept" else (row["mean"], row["low"], row["high"])
+        rows.setdefault(row["scenario"], {})[row["quantity"]] = told
+    heads = {name: head for name, head in _WHOLE.items() if any(name in row for row in rows.values())}
+    for scenario, row in rows.items():
+        if scenario == "difference":
+            row["kept"] = None
+    columns: dict[str, Kind] = {"scenario": "text", **dict(heads.values())}
+    table = [[scenario, *(row.get(name) for name in heads)] for scenario, row in rows.items()]
+    return (
+        [make_table("All budgets together, and what the requests of the horizon cost", columns, table)] if rows else []
+    )
 
 
 def _decision_tables(answer: Estimate) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from causalrel.attribution.ledgers import NO_CHANGE
 from causalrel.estimates import Estimate
-from causalrel.ledgers import NO_CHANGE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from causalrel import display
+from causalrel.attribution.ledgers import NO_CHANGE
 from causalrel.estimates import Estimate
-from causalrel.ledgers import NO_CHANGE
 from causalrel.reports import extracts
 from causalrel.reports.extracts import Contrast, Entry, Interval
 from causalrel.reports.tables import chance, shown

@@ -38,6 +38,8 @@ class Score:
     moot: bool
     place: float
     crps: tuple[float, float, float, float]
+    paid: bool
+    bill: tuple[float, float]
 
 
 def score(month: Month, ahead: int, seed: int) -> Score | None:
@@ -59,6 +61,10 @@ def score(month: Month, ahead: int, seed: int) -> Score | None:
     budget = (1 - TARGET) * month.total.sum()
     used, came = month.bad[:seen].sum(), month.bad[seen:].sum()
     events = answer.select(quantity="events").draws[:, 0]
+    paid = answer.select(quantity="cost").draws[:, 0]
+    bills = 3600 * (month.cost * month.load).reshape(-1, 24).sum(axis=1)
+    days, due = bills[: DAYS - ahead], bills[DAYS - ahead :].sum()
+    again = days[np.random.default_rng([seed, 7]).integers(len(days), size=(1000, ahead))].sum(axis=1)
     return Score(
         kind=month.kind,
         gone=bool(np.isfinite(truth)),
@@ -68,6 +74,8 @@ def score(month: Month, ahead: int, seed: int) -> Score | None:
         moot=bool(low == high),
         place=place,
         crps=tuple(crps(x, came) / budget for x in (events, *rivals(month.bad[:seen], ahead, seed))),
+        paid=bool(np.quantile(paid, 0.05) <= due <= np.quantile(paid, 0.95)),
+        bill=(crps(paid, due) / due, crps(again, due) / due),
     )
 
 
@@ -138,6 +146,8 @@ def line(name: str, scores: list[Score]) -> str:
         f"{inside[open_].mean():6.1%} {open_.mean():5.0%}  {slope(chance, gone):5.2f} "
         f"{calibration_error(chance, gone):6.3f}  {brier:6.4f} {1 - brier / plain if plain else np.nan:6.2f}   "
         + " ".join(f"{mean:6.4f}" for mean in means)
+        + f"   {np.mean([s.paid for s in scores]):6.1%} "
+        + " ".join(f"{score:6.4f}" for score in np.mean([s.bill for s in scores], axis=0))
     )
 
 
@@ -151,7 +161,8 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=None)
     asked = parser.parse_args()
     out = sys.stdout.write
-    out("kind      months  placed early inside  open  slope    ece   brier  skill     crps  naive redrawn extrap.\n")
+    head = "kind      months  placed early inside  open  slope    ece   brier  skill     crps  naive redrawn extrap."
+    out(f"{head}     paid   crps redrawn\n")
     for ahead in asked.days:
         start, scores = time.process_time(), []
         for seed in range(asked.first, asked.first + asked.months):
@@ -159,7 +170,7 @@ def main() -> None:
             made = score(make_month(seed, kind), ahead, seed)
             scores += [] if made is None else [made]
         taken = (time.process_time() - start) / asked.months
-        for kind in KINDS:
+        for kind in asked.kinds or KINDS:
             mine = [s for s in scores if s.kind == kind]
             if len(mine) > 3:
                 out(line(kind, mine) + "\n")

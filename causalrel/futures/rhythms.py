@@ -1,4 +1,4 @@
-"""Rhythms: how bad shares follow the time of day, as far as days agree on it."""
+"""Rhythms: how bad shares follow the time of day and the week, as far as days and weeks agree on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalrel.mechanisms.levels import Counts
+from causalrel.futures.levels import Counts
+from causalrel.futures.weeks import weekend_gap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,6 +63,41 @@ def rhythm_of(counts: Counts) -> Floats:
     shrunk = slopes * np.maximum(0.0, 1.0 - 2.0 * variance / np.maximum(slopes**2, 1e-12))
     made: Floats = np.tile(np.exp(waves @ shrunk), days)
     made *= counts.expected.sum() / max(float(counts.expected @ made), 1e-12)
+    return made
+
+
+def week_of(counts: Counts, weekend: NDArray[np.bool_]) -> Floats:
+    """Return what Saturdays and Sundays multiply expected bad events by, and what other days.
+
+    Parameters
+    ----------
+    counts : Counts
+        Whole days of counts.
+    weekend : ndarray of bool, shape (n_days + n_ahead,)
+        Which days, those counted first, are of a weekend.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_days + n_ahead,)
+        Factors, whose expected bad events of the days counted add up as before.
+
+    Examples
+    --------
+    >>> weekend = np.arange(35) % 7 >= 5
+    >>> counts = Counts(
+    ...     bad=np.where(weekend[:28], 20.0, 60.0), expected=np.full(28, 50.0), total=np.full(28, 5e3), per_day=1
+    ... )
+    >>> made = week_of(counts, weekend)
+    >>> bool(made[28] > 1.0 > 0.6 > made[34])
+    True
+    """
+    days = len(counts.bad) // counts.per_day
+    bad, expected, total = (
+        x.reshape(days, -1).sum(axis=1) for x in (np.minimum(counts.bad, _most(counts)), counts.expected, counts.total)
+    )
+    logs = np.where(total > 0, np.log((bad + 1.0) / (expected + 1.0)), np.nan)
+    made: Floats = np.exp(weekend_gap(logs, weekend[:days]) * weekend)
+    made *= expected.sum() / max(float(expected @ made[:days]), 1e-12)
     return made
 
 

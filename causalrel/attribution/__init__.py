@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalrel import display, errors
-from causalrel.coalitions import EXACT, coalitions_of, interactions, list_steps, shapley, worths
+from causalrel.attribution.coalitions import EXACT, coalitions_of, interactions, list_steps, shapley, worths
+from causalrel.attribution.ledgers import IN_FORCE, SUMS, By, list_pairs, list_parts, make_terms, tie
 from causalrel.estimates import Check, Estimate
 from causalrel.identification import hidden_confounders
-from causalrel.ledgers import IN_FORCE, SUMS, By, list_pairs, list_parts, make_terms, tie
 from causalrel.mechanisms.drafts import rows_of
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from causalrel import display, errors
-from causalrel.deploys import Deploy, between, deploys_of
+from causalrel.attribution.deploys import Deploy, between, deploys_of
 from causalrel.estimates import Check
 from causalrel.graphs import Graph
 from causalrel.slos import SLO
