@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -56,6 +57,25 @@ def test_mending_the_clock_and_the_batch_lowers_the_burn(asked) -> None:
 def test_expression_works_on_last_seen_values(asked) -> None:
     halved = cr.whatif(*asked, do={"batch_size": "batch_size / 2 + 2"}, horizon="1d")
     assert halved.verdict != "refused" or "never seen" in halved.why
+
+
+def test_labels_that_a_graph_takes_for_numbers_stay_as_last_seen() -> None:
+    rng = np.random.default_rng(0)
+    hours = np.arange(14 * 24)
+    frame = pl.DataFrame(
+        {
+            "t": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=int(hour)) for hour in hours],
+            "model": np.where(hours // 24 % 2 == 0, "a", "b"),
+            "n": rng.poisson(200, len(hours)),
+            "bad": rng.binomial(100, 0.01, len(hours)),
+        }
+    )
+    windows = cr.Windows.from_frame(frame, time="t", roles={"model": "config"}, events={"slow": ("n", "bad")})
+    graph = cr.Graph.from_edges([("model", "slow")], roles={"model": "config", "slow": "outcome"})
+    network = cr.fit(windows, graph)
+    as_is = cr.forecast(windows, network, horizon="1d").select(quantity="events")
+    same = cr.whatif(windows, network, do={"model": "b"}, horizon="1d").select(quantity="events", scenario="changed")
+    assert np.array_equal(as_is.draws, same.draws)
 
 
 def test_a_value_never_seen_is_refused(asked) -> None:

@@ -249,6 +249,7 @@ def _current(mechanisms: tuple[Mechanism, ...], columns: dict[str, NDArray[Any]]
         for unit in np.unique(columns["unit"]):
             mine = columns["unit"] == unit
             recent = columns[name][mine][np.argsort(columns["step"][mine], kind="stable")][-6:]
-            values[mine] = recent[-1] if mechanism.variable.kind != "number" else np.median(recent)
+            number = mechanism.variable.kind == "number" and values.dtype.kind == "f"
+            values[mine] = np.median(recent) if number else recent[-1]
         made[name] = values
     return made
