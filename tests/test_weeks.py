@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_t
 
-from causalrel import weeks
+from causalrel.futures import weeks
 from causalrel.futures.levels import Counts
 from causalrel.futures.rhythms import week_of
 from causalrel.futures.weeks import draw_daily, weekend_gap

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_coverage import PROB, measured
 from telemetry_worlds import HOLDS, MEMORIES, OUTCOMES, SHAPES, World, telemetry_world
