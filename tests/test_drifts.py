@@ -31,7 +31,7 @@ def test_shifts_of_load_are_seldom_called_drift_and_told_as_shifts() -> None:
     assert answer.said("load: shift").startswith("load shifted about ")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_bad_share_that_drifts_is_found_in_half_of_the_months() -> None:
     """Of 12 months at least 3 (fewer has a chance below 2 % at one in two)."""
     assert sum("ttft" in alarms_of(seed, "bad share by half as much again") for seed in range(940, 952)) >= 3

@@ -16,7 +16,7 @@ from causalrel.variables import parse_time
 WORLDS = 60
 
 
-@pytest.mark.parametrize("memory", [0.0, 0.9])
+@pytest.mark.parametrize("memory", [pytest.param(0.0, marks=pytest.mark.long), 0.9])
 def test_interval_of_90_percent_covers_and_bias_is_small(memory: float) -> None:
     """Among 60 worlds a 90 % interval covers 47 to 60 times (binomial band of 99.8 %)."""
     inside, errors, truths = 0, [], []

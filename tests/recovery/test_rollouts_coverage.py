@@ -14,7 +14,11 @@ WORLDS = 40
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("design", "memory", "outcome"),
-    [("interrupted", 0.5, "rare event"), ("differences", 0.9, "continuous"), ("synthetic", 0.0, "rare event")],
+    [
+        ("interrupted", 0.5, "rare event"),
+        pytest.param("differences", 0.9, "continuous", marks=pytest.mark.long),
+        ("synthetic", 0.0, "rare event"),
+    ],
 )
 def test_interval_of_95_percent_covers_and_bias_is_small(design: str, memory: float, outcome: str) -> None:
     """Among 40 worlds a 95 % interval covers 33 to 40 times (binomial band of 99.8 %)."""
