@@ -30,7 +30,7 @@ _ORDERS = 24
 _AT_ONCE = 10_000
 #: Pairs times coalitions up to which draws are run on all pairs; beyond it on as many as that, and never on fewer pairs
 #: than the second, taken evenly along the weight.
-_MOST_RUNS, _FEWEST_PAIRS = 2_000_000, 4096
+_MOST_RUNS, _FEWEST_PAIRS = 1_400_000, 4096
 
 
 def worths(
