@@ -56,7 +56,10 @@ def fit_correlation(bad: NDArray[np.float64], total: NDArray[np.float64], share:
 
 
 def log_chance(
-    bad: NDArray[np.float64], total: NDArray[np.float64], share: NDArray[np.float64], correlation: float
+    bad: NDArray[np.float64],
+    total: NDArray[np.float64],
+    share: NDArray[np.float64],
+    correlation: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the log of the chance of so many bad events.
 
@@ -66,8 +69,8 @@ def log_chance(
         Bad events and events, of shapes that go together with ``share``.
     share : ndarray of float64
         Expected share, above 0 and below 1.
-    correlation : float
-        Correlation between events of one window, 0 for independent ones.
+    correlation : float or ndarray of float64
+        Correlation between events of one window, 0 for independent ones; an array is above 0 throughout.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def log_chance(
     from scipy.special import betaln, gammaln, xlog1py, xlogy
 
     ways = gammaln(total + 1) - gammaln(bad + 1) - gammaln(total - bad + 1)
-    if correlation <= 0:
+    if np.ndim(correlation) == 0 and correlation <= 0:
         return np.asarray(ways + xlogy(bad, share) + xlog1py(total - bad, -share), dtype=np.float64)
     size = 1 / correlation - 1
     a, b = share * size, (1 - share) * size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalrel.mechanisms.regressions import memory
+from causalrel.overdispersion import log_chance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,36 +154,6 @@ class Numbers:
     def values(self, scores: Floats) -> Floats:
         """Return numbers at normal scores, of shape (n, n_draws)."""
         return np.asarray(self.mean[:, None] + self.sd[:, None] * scores)
-
-
-def log_chance(bad: Floats, total: Floats, mean: Floats, spread: Floats) -> Floats:
-    """Return the log chance of bad events under a beta-binomial, up to a constant of the total.
-
-    Parameters
-    ----------
-    bad, total : ndarray of float64
-        Events.
-    mean, spread : ndarray of float64
-        Mean share, and correlation of two events.
-
-    Returns
-    -------
-    ndarray of float64
-        Its logarithm.
-
-    Examples
-    --------
-    >>> made = np.exp(log_chance(np.arange(3.0), np.full(3, 2.0), np.full(3, 0.5), np.full(3, 1 / 3)))
-    >>> (made / made.sum()).round(3).tolist()
-    [0.333, 0.333, 0.333]
-    """
-    from scipy.special import betaln, gammaln
-
-    size = 1.0 / spread - 1.0
-    a, b = mean * size, (1.0 - mean) * size
-    ways = -gammaln(bad + 1) - gammaln(total - bad + 1)
-    made: Floats = ways + betaln(bad + a, total - bad + b) - betaln(a, b)
-    return made
 
 
 def spread_of(mean: Floats, variance: Floats, noise: float) -> Floats:
