@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from causalrel.estimates import Check, Estimate, Verdict, refusal
 from causalrel.futures import Ahead, draw_futures, hours_left, spent_of
 from causalrel.futures.costs import Cost, draw_costs
 from causalrel.futures.histories import Past, past_of
+from causalrel.futures.reaches import REACHED, reach_out
 from causalrel.networks import Network
+from causalrel.simulation.documents import Told
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
 from causalrel.windows import Windows
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _Key = tuple[str, str, str, datetime]
 
 _HOUR = timedelta(hours=1)
+#: Checks that a simulator answers anew.
+_REACHED = ("seen", "relied on", "seen often")
 _METHOD = (
     "how much comes on each day drawn by what the days seen say of memory and of weekends; whole past days of as much, "
     "with their workload and engine residuals and with configuration and hardware as last seen{changed}, run through "
@@ -101,6 +105,7 @@ def whatif(
     do: Mapping[str, float | int | str],
     horizon: str = "7d",
     loss: tuple[float, float] = LOSS,
+    scenario: Told | None = None,
     draws: int = 1000,
     seed: int = 0,
 ) -> Estimate:
@@ -119,6 +124,10 @@ def whatif(
         How far ahead, such as ``7d``.
     loss : tuple of float
         What is lost when the change exhausts a budget, and when a change that would be fine is held.
+    scenario : str, Path, mapping or Scenario, optional
+        A simulator's account of the service, asked where nothing like ``do`` was seen: the budget follows from the
+        nearest configuration that was, and what the simulator says changes from there, its bias learnt between
+        configurations seen (:mod:`causalrel.futures.reaches`).
     draws : int
         Number of futures drawn.
     seed : int
@@ -128,8 +137,8 @@ def whatif(
     -------
     Estimate
         As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``, and a ``decision`` as
-        :func:`causalrel.decisions.decide` makes it; bounded between values that were seen and
-        where mechanisms reach beyond them, refused elsewhere or where a hidden cause stands in the way.
+        :func:`causalrel.decisions.decide` makes it; bounded between values that were seen, where mechanisms reach
+        beyond them and where a simulator does, refused elsewhere or where a hidden cause stands in the way.
 
     Raises
     ------
@@ -148,13 +157,7 @@ def whatif(
     check_loss(loss)
     if not do:
         return forecast(windows, network, horizon=horizon, draws=draws, seed=seed)
-    for name in do:
-        variable = network.mechanism(name).variable
-        if not variable.settable:
-            raise errors.bad_question(
-                f"whatif: '{name}' is of role {variable.role}, which nobody can set",
-                "set config or hardware variables",
-            )
+    _settable(network, do)
     past = past_of(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
 
     def settings(days: Past) -> dict[str, dict[str, NDArray[Any]]]:
@@ -166,12 +169,17 @@ def whatif(
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
     checks = [*_checks(past, network), *check_configurations(windows, network, asked["changed"])]
     method = _METHOD.format(changed=" or as set")
+    odds: dict[str, NDArray[np.float64]] = {}
+    if scenario is not None and _unseen(checks):
+        reach = reach_out(windows, network, past, asked["changed"], scenario, draws, seed)
+        checks = [check for check in checks if check.name not in _REACHED] + list(reach.checks)
+        asked["changed"], odds, method = reach.nearest, reach.odds, f"{method}; {REACHED}"
     assumptions = _assumptions(network)
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
         return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    costs = draw_costs(windows, network, past, settings, tuple(do), draws, seed)
-    terms, made = _terms(past, draw_futures(past, network, asked, draws, seed), costs)
+    costs = draw_costs(windows, network, past, (lambda _: {"as is": {}}) if odds else settings, tuple(do), draws, seed)
+    terms, made = _terms(past, draw_futures(past, network, asked, draws, seed, {"changed": odds}), costs)
     checks += [*_lasting(past, terms, made), *(cost.check for cost in costs)]
     verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     answer = Estimate(
@@ -187,6 +195,16 @@ def whatif(
     )
     scatter = {slo.name: max(1.0, network.mechanism(slo.name).dispersion) for slo in past.slos}
     return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
+
+
+def _settable(network: Network, do: Mapping[str, object]) -> None:
+    for name in do:
+        variable = network.mechanism(name).variable
+        if not variable.settable:
+            raise errors.bad_question(
+                f"whatif: '{name}' is of role {variable.role}, which nobody can set",
+                "set config or hardware variables",
+            )
 
 
 def _terms(
@@ -229,6 +247,10 @@ def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[_Key, NDArray[np.float
     made[(slo.name, "bad_share", "1", times[-1])] = share
     made[(slo.name, "burn", "1", times[-1])] = share / slo.allowed
     return made
+
+
+def _unseen(checks: Sequence[Check]) -> bool:
+    return any(check.name == "seen" and not check.passed for check in checks)
 
 
 def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> list[Check]:

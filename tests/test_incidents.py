@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from call_graphs import draw_incident
 from real_incidents import PETSHOP, one_petshop_case
+from request_worlds import world
 
 import causalrel as cr
 from causalrel import cli
@@ -223,6 +226,49 @@ def test_where_the_entry_is_not_measured_the_columns_of_the_nodes_tell_and_the_a
     answer = asked(windows)
     assert answer.verdict == "bounded"
     assert answer.frame()["node"][0] == "search"
+
+
+@pytest.mark.parametrize("cause", ["queue_s", "prefill_s", "sm_clock_mhz", None])
+def test_one_request_is_held_against_the_others(cause: str | None) -> None:
+    made = world(3, count=400, cause=cause) if cause else world(2, count=400)
+    assert made.cause == cause
+    answer = cr.blame(made.requests, made.graph, during="r0", on="ttft_s")
+    shares = answer.terms["share"].drop_nulls()
+    assert shares.sum() == pytest.approx(1.0, abs=1e-6)
+    assert np.allclose(answer.draws.sum(axis=1), 1.0)
+    assert answer.terms["node"][0] == (cause or "none of these")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"during": "r4000"}, "there is no row 'r4000'"),
+        ({"at": "queue_s"}, "leave normal and at out"),
+        ({"on": "prompt_tokens"}, "there is no number with causes"),
+    ],
+)
+def test_a_request_that_cannot_be_asked_about_is_told(more: dict[str, Any], said: str) -> None:
+    made = world(3, count=40)
+    with pytest.raises(cr.CausalrelError, match=said):
+        cr.blame(made.requests, made.graph, **{"during": "r0", "on": "ttft_s", **more})
+
+
+def test_a_request_that_lacks_a_number_and_few_others_are_refused() -> None:
+    made = world(3, count=40)
+    table = made.requests.table.with_columns(queue_s=pl.when(pl.col("unit") != "r0").then("queue_s"))
+    for windows, why in ((replace(made.requests, table=table), "r0 lacks queue_s"), (few(made.requests), "30 are the")):
+        answer = cr.blame(windows, made.graph, during="r0", on="ttft_s")
+        assert answer.verdict == "refused"
+        assert why in answer.why
+
+
+def few(requests: cr.Windows) -> cr.Windows:
+    return replace(requests, table=requests.table.head(21))
+
+
+def test_windows_with_times_have_no_rows_by_name() -> None:
+    with pytest.raises(cr.CausalrelError, match="names a row, and these windows have times"):
+        asked(calls("pay"), during="shop", at=None)
 
 
 @pytest.mark.parametrize(

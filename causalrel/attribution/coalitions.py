@@ -40,8 +40,9 @@ def worths(
     pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
     weights: NDArray[np.float64],
     coalitions: Iterable[Coalition],
+    limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """Return the modelled bad share of each coalition, had its drivers been as now and the others as before.
+    """Return the mean outcome of each coalition, had its drivers been as now and the others as before.
 
     Pairs of rows are run through the mechanisms with each driver's own part (its value, or what its causes leave of it)
     taken from one span or the other. A variable is worked out once for all coalitions that are alike above it, and so
@@ -53,7 +54,7 @@ def worths(
     mechanisms : sequence of Mechanism
         Causes before effects.
     slo : str
-        The SLO, an event rate among them.
+        An SLO, of which the outcome is the modelled bad share, or a number that has causes.
     spans : tuple of mapping
         Rows of now, then rows of before.
     pairs : tuple of ndarray of intp, shape (n,)
@@ -62,6 +63,8 @@ def worths(
         Weights of the pairs in each sum that is wanted, those of all pairs first.
     coalitions : iterable of frozenset of str
         The coalitions.
+    limits : mapping of str to (float, float), optional
+        Least and most of derived variables, beyond which parts that never came together do not take them.
 
     Returns
     -------
@@ -81,13 +84,13 @@ def worths(
     asked = list(coalitions)
     most = max(_FEWEST_PAIRS, _MOST_RUNS // max(len(asked), 1))
     if len(weights[0]) <= most or any(mechanism.surface is not None for mechanism in mechanisms):
-        return _run(mechanisms, slo, spans, pairs, weights, asked)
+        return _run(mechanisms, slo, spans, pairs, weights, asked, limits or {})
     passed = np.cumsum(weights[0]) / weights[0].sum()
     some = np.minimum(np.searchsorted(passed, (np.arange(most) + 0.5) / most), len(passed) - 1)
     fewer = weights[:, some] * (weights[0].sum() / most / weights[0, some])
-    whole = _run([_meant(one, alone=True) for one in mechanisms], slo, spans, pairs, weights, asked)
+    whole = _run([_meant(one, alone=True) for one in mechanisms], slo, spans, pairs, weights, asked, limits or {})
     beside = [_meant(one, alone=False) for one in mechanisms]
-    told = _run(beside, slo, spans, (pairs[0][some], pairs[1][some]), fewer, asked)
+    told = _run(beside, slo, spans, (pairs[0][some], pairs[1][some]), fewer, asked, limits or {})
     return {chosen: whole[chosen] + told[chosen][:, :-1] - told[chosen][:, -1:] for chosen in asked}
 
 
@@ -106,6 +109,7 @@ def _run(
     pairs: tuple[NDArray[np.intp], NDArray[np.intp]],
     weights: NDArray[np.float64],
     coalitions: Sequence[Coalition],
+    limits: Mapping[str, tuple[float, float]],
 ) -> dict[Coalition, NDArray[np.float64]]:
     """Run all pairs for every coalition, some rows at a time."""
     rests = [residuals(mechanisms, rows) for rows in spans]
@@ -120,7 +124,7 @@ def _run(
             if mechanism.form != "event-rate":
                 (now, before) = rests if mechanism.additive else spans
                 own[name] = now[name][pairs[0][part]], before[name][pairs[1][part]]
-        for chosen, share in _shares(mechanisms, slo, own, reach, coalitions, weights[:, part]).items():
+        for chosen, share in _shares(mechanisms, slo, own, reach, coalitions, weights[:, part], limits).items():
             made[chosen] = made[chosen] + share if chosen in made else share
     return made
 
@@ -141,6 +145,7 @@ def _shares(
     reach: Mapping[str, Coalition],
     coalitions: Sequence[Coalition],
     weights: NDArray[np.float64],
+    limits: Mapping[str, tuple[float, float]],
 ) -> dict[Coalition, NDArray[np.float64]]:
     """Run some pairs for every coalition."""
     values: dict[tuple[str, Coalition], NDArray[Any]] = {}
@@ -158,7 +163,7 @@ def _shares(
     def run(mechanism: Mechanism, chosen: Coalition, mine: NDArray[Any] | None) -> NDArray[np.float64]:
         if mechanism.draws is None:
             told = {parent: value(parent, chosen) for parent in mechanism.parents}
-            return produced(mechanism, mechanism.predictor(told), mine)
+            return held(mechanism, mechanism.predictor(told), mine)
         line = np.repeat(mechanism.draws[:, 0][None, :], weights.shape[1], axis=0)
         at = 1
         for term in mechanism.terms:
@@ -168,9 +173,16 @@ def _shares(
                 parts[key] = term.weighted(np.asarray(value(term.name, chosen)), slopes)
             line += parts[key]
             at += term.width
-        return produced(mechanism, line, mine)
+        return held(mechanism, line, mine)
 
-    made = {chosen: weights @ run(by_name[slo], chosen, None) for chosen in coalitions}
+    def held(mechanism: Mechanism, line: NDArray[np.float64], mine: NDArray[Any] | None) -> NDArray[np.float64]:
+        made = produced(mechanism, line, mine)
+        return np.clip(made, *limits[mechanism.variable.name]) if mechanism.variable.name in limits else made
+
+    made = {}
+    for chosen in coalitions:
+        mine = own[slo][0 if slo in chosen else 1] if slo in own else None
+        made[chosen] = weights @ run(by_name[slo], chosen, mine)
     values.clear()
     parts.clear()
     return made

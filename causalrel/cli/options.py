@@ -114,6 +114,9 @@ Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what 
 As = Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")]
 Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
 Loss = Annotated[str | None, typer.Option("--loss", help="SHIP,HOLD: of harm shipped, of a fine change held; 10,1.")]
+Simulator = Annotated[
+    str | None, typer.Option("--scenario", help="Simulator to ask where nothing like it was seen: a name or YAML file.")
+]
 Gate = Annotated[float | None, typer.Option("--gate", help="Exit 1 if P(any budget exhausted) is above this.")]
 Over = Annotated[list[str], typer.Option("--over", help="batch_size or batch_size=4,8 to choose; may be repeated.")]
 Metrics = Annotated[list[str], typer.Option("--of", help="Metric to bound, such as queue_s; may be repeated.")]

@@ -30,6 +30,7 @@ from causalrel.cli.options import (
     Reach,
     Seed,
     Share,
+    Simulator,
     Slo,
     do_of,
     gate_of,
@@ -65,6 +66,7 @@ def whatif(
     do: Do = None,
     horizon: Horizon = "7d",
     loss: Loss = None,
+    scenario: Simulator = None,
     gate: Gate = None,
     slo: Slo = None,
     graph: GraphName = None,
@@ -80,7 +82,9 @@ def whatif(
     least, losses = gate_of(gate), loss_of(loss)
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     network = network_of(asked, seed)
-    found = cr.whatif(asked.windows, network, do=do_of(do) or {}, horizon=horizon, loss=losses, seed=seed)
+    found = cr.whatif(
+        asked.windows, network, do=do_of(do) or {}, horizon=horizon, loss=losses, scenario=scenario, seed=seed
+    )
     write_estimate(found, form, output)
     if least is not None:
         _hold_against(found, least)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from causalrel.futures.levels import Counts, draw_levels, fit_levels
 from causalrel.futures.rhythms import rhythm_of, week_of
 from causalrel.futures.weeks import draw_daily
 from causalrel.inference import residuals, run
-from causalrel.networks import Network
+from causalrel.networks import Network, expit
 from causalrel.slos import SLO
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _DAY = timedelta(days=1)
 
 #: Log of the most that the amounts of a past day are multiplied by for a day to come.
 _MOST = float(np.log(10))
+
+_NONE: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 #: Rows run through the mechanisms at once, over all draws.
 _CHUNK = 4096
@@ -47,7 +50,12 @@ class Ahead:
 
 
 def draw_futures(
-    past: Past, network: Network, scenarios: Mapping[str, Mapping[str, NDArray[Any]]], draws: int, seed: int
+    past: Past,
+    network: Network,
+    scenarios: Mapping[str, Mapping[str, NDArray[Any]]],
+    draws: int,
+    seed: int,
+    odds: Mapping[str, Mapping[str, Floats]] = _NONE,
 ) -> dict[str, dict[str, Ahead]]:
     """Draw futures that serve every scenario.
 
@@ -63,6 +71,8 @@ def draw_futures(
         Number of futures.
     seed : int
         Their seed.
+    odds : mapping of str to mapping of str to ndarray of float64, shape (draws,)
+        By scenario and SLO, what is added to the log odds of a bad event.
 
     Returns
     -------
@@ -102,10 +112,19 @@ def draw_futures(
         for name in scenarios:
             change = (expected[name][slo.name] + 1e-9) / (fitted[slo.name] + 1e-9)
             share = np.minimum(factor * change[slot, which], 0.999)
+            if slo.name in odds.get(name, {}):
+                share = _shifted(share, odds[name][slo.name])
             bad = rng.binomial(events, share) if first is None else _paired(*first, events, share, [seed, 7, place])
             first = first or (bad, share)
             made[name][slo.name] = Ahead(bad=bad.astype(np.float64), total=events.astype(np.float64))
     return made
+
+
+def _shifted(share: Floats, odds: Floats) -> Floats:
+    """Add to the log odds of shares, one number a future."""
+    with np.errstate(divide="ignore"):
+        made: Floats = np.log(share) - np.log1p(-share) + odds[:, None]
+    return np.minimum(expit(made), 0.999)
 
 
 def _paired(

@@ -13,6 +13,7 @@ from causalrel.estimates import Check, Estimate, refusal
 from causalrel.graphs import Graph
 from causalrel.incidents.ledgers import read_ledger
 from causalrel.incidents.panels import spread_out
+from causalrel.incidents.rows import read_row
 from causalrel.incidents.signs import Signs, read_signs
 from causalrel.incidents.spans import Period, both_spans, days_apart
 from causalrel.incidents.weights import chances
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 NONE = "none of these"
 
 _METHOD = (
-    "what each node adds to the symptom beyond what its causes pass on, on the span's own rows, against its normal "
+    "what each node adds to the symptom beyond what its causes pass on, on the incident's own rows, against its normal "
     "spread; a softmax whose weights were fitted to simulated faults"
 )
 _DRAWS = 1000
@@ -38,7 +39,7 @@ def blame(
     windows: Windows,
     graph: Graph,
     *,
-    during: Span,
+    during: Span | str,
     normal: Span | Windows | None = None,
     on: str | None = None,
     at: str | None = None,
@@ -57,13 +58,14 @@ def blame(
         The windows.
     graph : Graph
         A call graph over their units, or a graph over their variables and SLOs.
-    during : tuple of datetime or str
-        Start and end of the incident, UTC.
+    during : tuple of datetime or str, or str
+        Start and end of the incident, UTC; of rows without time the name of one, such as a request that was slow.
     normal : tuple of datetime or str, Windows or None
         A span without trouble, or windows of one recorded apart; what lies before the incident where not given, or
-        after it where that is longer.
+        after it where that is longer. One row is held against all others.
     on : str or None
-        The symptom: an SLO, or in a call graph a number of role outcome; the one that stands out most where not given.
+        The symptom: an SLO, in a call graph a number of role outcome, of one row a number that has causes; the one that
+        stands out most where not given.
     at : str or None
         The node of a call graph that shows the symptom; the busiest that nobody calls where not given.
     seed : int
@@ -91,6 +93,12 @@ def blame(
     >>> answer.frame()["node"][0]
     'prompt_template'
     """
+    if isinstance(during, str):
+        if normal is not None or at is not None:
+            raise errors.bad_question(f"blame: '{during}' is held against all other rows", "leave normal and at out")
+        symptom, nodes, signs, checks = read_row(windows, graph, during, on, seed)
+        question = f"Which node is behind {symptom} of {during}, against all other rows?"
+        return _answer(windows, graph, question, symptom, nodes, signs, checks, seed)
     span, where, usual = both_spans(windows, during, normal)
     days = days_apart(span, usual)
     if set(graph.names) <= set(windows.names) or not set(graph.names) & set(windows.units):
@@ -100,14 +108,26 @@ def blame(
         place = ""
     else:
         symptom, place, nodes, signs, checks = _called(windows, graph, (span, usual), where, on, at, days)
-    checks.append(_far(days))
     question = (
         f"Which node is behind {symptom}{f' of {place}' if place else ''} from {display.when(span[0])} to "
         f"{display.when(span[1])} UTC, against {display.when(usual[0])} to {display.when(usual[1])}?"
     )
+    return _answer(windows, graph, question, symptom, nodes, signs, [*checks, _far(days)], seed)
+
+
+def _answer(
+    windows: Windows,
+    graph: Graph,
+    question: str,
+    symptom: str,
+    nodes: Sequence[str],
+    signs: Signs | None,
+    checks: Sequence[Check],
+    seed: int,
+) -> Estimate:
     assumptions = (
         f"graph {graph.name} (version {graph.version}) is right",
-        "at most one node is at fault, and the normal period held no fault",
+        "at most one node is at fault, and what is normal held no fault",
         "real faults look like those simulated to fit the weights",
     )
     origin = windows.origin(seed, graph.fingerprint())

@@ -60,7 +60,7 @@ SIGNATURES = {
     "save_network": "(network, path)",
     "simulate": "(name, *, days=None, seed=0, do=None)",
     "twin": "(runs, scenario, *, on, at, days=None, draws=400, seed=0)",
-    "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), draws=1000, seed=0)",
+    "whatif": "(windows, network, *, do, horizon='7d', loss=(10.0, 1.0), scenario=None, draws=1000, seed=0)",
     "verify": "(report, data=None, *, slos=None, graph=None, columns=None, within=0.0)",
     "window": "(telemetry, slos, *, every='5m', by='service', quantiles=None, cluster=None)",
 }
