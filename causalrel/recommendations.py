@@ -14,13 +14,16 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.configurations import levels_between
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.expressions import compile_expression
+from causalrel.expressions import columns_of, compile_expression
 from causalrel.networks import Network
 from causalrel.scenarios import whatif
+from causalrel.trials import run_at
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from causalrel.simulation.documents import Told
 
 Level = float | int | str
 
@@ -28,6 +31,10 @@ _MOST = 200
 
 _METHOD = (
     "each configuration by a what-if on the same futures; met where no SLO burns above its budget rate in the horizon"
+)
+_TRIED = (
+    "each configuration by runs drawn at it from the load tests; met where in a run no SLO has more bad events than it "
+    "allows"
 )
 
 
@@ -54,9 +61,12 @@ def recommend(
     cost: str,
     p: float = 0.95,
     horizon: str = "7d",
+    scenario: Told | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """Recommend the cheapest configuration that meets every SLO over the horizon with probability ``p``.
+    """Recommend the cheapest configuration that meets every SLO with probability ``p``.
+
+    Over the horizon, or of load tests, whose rows have no time, in one run.
 
     Parameters
     ----------
@@ -66,13 +76,17 @@ def recommend(
         A network fitted to them.
     over : mapping of str to levels or None
         Config or hardware variables to choose, and their values; None for those seen and, of numbers, those halfway
-        between. Values between seen ones are interpolated, values beyond them left out.
+        between, but of load tests those seen alone. Values between seen ones are interpolated, values beyond them left
+        out. Of load tests also what comes, such as the number of users, at one value each.
     cost : str
-        What a configuration costs, an expression on what can be set, such as ``"gpu_count * 2.5"``.
+        What a configuration costs, an expression on what can be set, such as ``"gpu_count * 2.5"``; of load tests a
+        number of the rows that had it, where any had.
     p : float
         Probability with which all SLOs shall be met together.
     horizon : str
-        How far ahead, such as ``7d``.
+        How far ahead, such as ``7d``; load tests have none.
+    scenario : str, Path, mapping or Scenario, optional
+        A simulator to ask where nothing like it was seen, as in :func:`causalrel.whatif`.
     seed : int
         Seed of the futures, the same for every configuration.
 
@@ -80,8 +94,9 @@ def recommend(
     -------
     Estimate
         Terms ``configuration`` and ``support``: each SLO's ``burn``; under ``slo`` ``all`` whether all are ``met``,
-        the ``cost`` and, once, the ``target`` probability. ``as is`` is among them, and ``decision`` names the one
-        recommended. Bounded where that is interpolated; refused where none reaches ``p`` or none has support.
+        the ``cost`` and, once, the ``target`` probability. ``as is`` is among them but for load tests, and ``decision``
+        names the one recommended. Bounded where that is interpolated or simulated; refused where none reaches ``p`` or
+        none has support.
 
     Raises
     ------
@@ -98,9 +113,10 @@ def recommend(
     'refused'
     """
     grid = _grid(windows, network, over, p)
-    options, without = _try(windows, network, grid, cost, horizon, seed)
-    names = ", ".join(over)
-    question = f"Which {names} is cheapest by {cost} and meets all SLOs with probability {p:g} over {horizon}?"
+    options, without = _try(windows, network, grid, cost, horizon, scenario, seed)
+    names, method = ", ".join(over), _TRIED if windows.timeless else _METHOD
+    lasts = "in a run" if windows.timeless else f"over {horizon}"
+    question = f"Which {names} is cheapest by {cost} and meets all SLOs with probability {p:g} {lasts}?"
     origin = windows.origin(seed, network.graph.fingerprint())
     left_out = f"; left out: {'; '.join(without)}" if without else ""
     checks = [Check(name="seen", passed=bool(options), says=f"{len(options)} configurations have support{left_out}")]
@@ -110,15 +126,21 @@ def recommend(
         if best is not None:
             said = f"no configuration reaches {p:g}: the best is {best.name} with {display.number(best.met.mean(), 2)}"
             checks.append(Check(name="reach", passed=False, says=said))
-        return refusal(question, method=_METHOD, checks=checks, origin=origin)
+        return refusal(question, method=method, checks=checks, origin=origin)
     chosen = min(reach, key=lambda option: (option.cost, -option.met.mean()))
     checks += [check for check in chosen.answer.checks if check.name not in ("seen", "decision")]
     checks.append(Check(name="decision", passed=True, says=_say(chosen, options, p)))
-    return _answer(network, options, question, checks, chosen, p)
+    return _answer(network, options, question, method, checks, chosen, p)
 
 
 def _answer(
-    network: Network, options: list[_Option], question: str, checks: list[Check], chosen: _Option, p: float
+    network: Network,
+    options: list[_Option],
+    question: str,
+    method: str,
+    checks: list[Check],
+    chosen: _Option,
+    p: float,
 ) -> Estimate:
     rows: list[tuple[str, ...]] = [("all", "target", "1", chosen.name, chosen.support)]
     parts: list[NDArray[np.float64]] = [np.full(len(chosen.met), p)]
@@ -132,8 +154,8 @@ def _answer(
         draws=np.column_stack(parts),
         terms=pl.DataFrame(rows, schema=["slo", "quantity", "unit", "configuration", "support"], orient="row"),
         unit="1",
-        method=_METHOD,
-        assumptions=chosen.answer.assumptions[:-1],
+        method=method,
+        assumptions=chosen.answer.assumptions if method == _TRIED else chosen.answer.assumptions[:-1],
         checks=tuple(checks),
         verdict="bounded" if any(not check.passed for check in checks) else "answered",
         origin=chosen.answer.origin,
@@ -142,11 +164,11 @@ def _answer(
 
 
 def _say(chosen: _Option, options: list[_Option], p: float) -> str:
-    now = next(option for option in options if option.name == "as is")
+    now = next((option for option in options if option.name == "as is"), None)
     met, cost = display.number(float(chosen.met.mean()), 2), display.number(chosen.cost)
     start = f"{chosen.name} is the cheapest of {len(options)} configurations that meets all SLOs with {p:g}"
-    beside = f"as is: {display.number(float(now.met.mean()), 2)} at {display.number(now.cost)}"
-    return f"{start}: {met} at a cost of {cost} ({beside})"
+    beside = f" (as is: {display.number(float(now.met.mean()), 2)} at {display.number(now.cost)})" if now else ""
+    return f"{start}: {met} at a cost of {cost}{beside}"
 
 
 def _grid(
@@ -159,7 +181,10 @@ def _grid(
         raise errors.bad_question("recommend: nothing may be chosen", "name what may be set, as batch_size=4,8")
     levels: dict[str, list[Any]] = {}
     for name, given in over.items():
-        variable = network.mechanism(name).variable
+        variable, kind = network.mechanism(name).variable, windows.variable(name).kind
+        if variable.role == "workload" and windows.timeless and given is not None and len(given) == 1:
+            levels[name] = [_level(kind, given[0])]
+            continue
         if not variable.settable:
             said = f"recommend: '{name}' is of role {variable.role}, which nobody can set"
             raise errors.bad_question(said, "choose config or hardware variables")
@@ -167,7 +192,10 @@ def _grid(
         if seen.n_unique() < 2:
             what = f"was {display.level(seen[0])} throughout" if len(seen) else "was never seen"
             raise errors.bad_question(f"recommend: '{name}' {what}, so nothing can be chosen", "choose what varied")
-        levels[name] = levels_between(windows, name) if given is None else [_level(variable.kind, x) for x in given]
+        if given is not None:
+            levels[name] = [_level(kind, level) for level in given]
+        else:
+            levels[name] = seen.unique().sort().to_list() if windows.timeless else levels_between(windows, name)
     count = math.prod(len(values) for values in levels.values())
     if count > _MOST:
         raise errors.bad_question(f"recommend: {count} configurations are more than {_MOST}", "name fewer levels")
@@ -184,29 +212,39 @@ def _level(kind: str, level: Level) -> Level:
 
 
 def _try(
-    windows: Windows, network: Network, grid: list[dict[str, Level]], cost: str, horizon: str, seed: int
+    windows: Windows,
+    network: Network,
+    grid: list[dict[str, Level]],
+    cost: str,
+    horizon: str,
+    scenario: Told | None,
+    seed: int,
 ) -> tuple[list[_Option], list[str]]:
     """Ask about each configuration; return those with support, and why others have none."""
     options: list[_Option] = []
     without: list[str] = []
     for settings in grid:
-        answer = whatif(windows, network, do=settings, horizon=horizon, seed=seed)
+        if windows.timeless:
+            answer = run_at(windows, network, do=settings, seed=seed)
+        else:
+            answer = whatif(windows, network, do=settings, horizon=horizon, scenario=scenario, seed=seed)
         name = ", ".join(f"{key} = {display.level(level)}" for key, level in settings.items())
         if answer.verdict == "refused":
             without.append(answer.why)
             continue
-        if not options:
+        if not options and not windows.timeless:
             burns = answer.select(quantity="burn", scenario="as is").draws
             options.append(
                 _Option(
                     name="as is", support="seen", burns=burns, cost=_price(windows, network, {}, cost), answer=answer
                 )
             )
+        simulated = any(check.name == "simulator" for check in answer.checks)
         between = any(check.name == "relied on" for check in answer.failed)
         options.append(
             _Option(
                 name=name,
-                support="interpolated" if between else "seen",
+                support="simulated" if simulated else "interpolated" if between else "seen",
                 burns=answer.select(quantity="burn", scenario="changed").draws,
                 cost=_price(windows, network, settings, cost),
                 answer=answer,
@@ -216,14 +254,32 @@ def _try(
 
 
 def _price(windows: Windows, network: Network, settings: Mapping[str, Level], cost: str) -> float:
-    """Evaluate the cost with some variables set and the others as each unit had them last; the mean of the units."""
-    names = [v.name for v in network.graph.variables if v.settable and v.name in windows.table.columns]
+    """Evaluate the cost with some variables set and the others as each unit had them last; the mean of the units.
+
+    Of load tests the others are as in the runs with what was set, where there are any.
+    """
+    known = windows.variables if windows.timeless else network.graph.variables
+    names = [v.name for v in known if v.settable and v.name in windows.table.columns]
     names = [name for name in names if windows.variable(name).kind != "category"]
-    last = windows.table.sort("time").group_by("unit", maintain_order=True)
-    now = last.agg(pl.col(names).cast(pl.Float64).drop_nulls().last())
+    if windows.timeless:
+        now = _tried(windows, names, settings, cost)
+    else:
+        last = windows.table.sort("time").group_by("unit", maintain_order=True)
+        now = last.agg(pl.col(names).cast(pl.Float64).drop_nulls().last())
     now = now.with_columns(pl.lit(float(level)).alias(name) for name, level in settings.items() if name in names)
     made = now.select(compile_expression(cost, sorted(names), "recommend").alias("cost"))["cost"]
     price = made.cast(pl.Float64, strict=False).mean() if made.dtype.is_numeric() else None
     if not isinstance(price, float) or not math.isfinite(price):
         raise errors.bad_question(f"recommend: '{cost}' gives no cost", "write an expression such as gpu_count * 2.5")
     return price
+
+
+def _tried(windows: Windows, names: list[str], settings: Mapping[str, Level], cost: str) -> pl.DataFrame:
+    """Return the load tests with what was set, or one row to set it in where the cost needs nothing else."""
+    alike = pl.all_horizontal(pl.lit(True), *[pl.col(name) == level for name, level in settings.items()])
+    found = windows.table.filter(alike).select(pl.col(names).cast(pl.Float64))
+    unknown = sorted(columns_of(cost) - set(settings))
+    if not found.height and unknown:
+        said = f"recommend: no load test had what is asked, so its {unknown[0]} is not known"
+        raise errors.bad_question(said, "name configurations that were run, or a cost of what is set")
+    return found if found.height else pl.DataFrame({name: [0.0] for name in names})

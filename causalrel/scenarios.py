@@ -12,19 +12,19 @@ import polars as pl
 from causalrel import display, errors
 from causalrel.configurations import check_configurations
 from causalrel.decisions import LOSS, check_loss, decide
-from causalrel.estimates import Check, Estimate, Verdict, refusal
+from causalrel.estimates import Check, Estimate, refusal
 from causalrel.futures import Ahead, draw_futures, hours_left, spent_of
 from causalrel.futures.costs import Cost, draw_costs
 from causalrel.futures.histories import Past, past_of
-from causalrel.futures.reaches import REACHED, reach_out
 from causalrel.networks import Network
-from causalrel.simulation.documents import Told
 from causalrel.slos import SLO
 from causalrel.variables import parse_duration
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from causalrel.simulation.documents import Told
 
 #: SLO, or ``all``; quantity, its unit, time.
 _Key = tuple[str, str, str, datetime]
@@ -171,6 +171,8 @@ def whatif(
     method = _METHOD.format(changed=" or as set")
     odds: dict[str, NDArray[np.float64]] = {}
     if scenario is not None and _unseen(checks):
+        from causalrel.futures.reaches import REACHED, reach_out
+
         reach = reach_out(windows, network, past, asked["changed"], scenario, draws, seed)
         checks = [check for check in checks if check.name not in _REACHED] + list(reach.checks)
         asked["changed"], odds, method = reach.nearest, reach.odds, f"{method}; {REACHED}"
@@ -181,7 +183,6 @@ def whatif(
     costs = draw_costs(windows, network, past, (lambda _: {"as is": {}}) if odds else settings, tuple(do), draws, seed)
     terms, made = _terms(past, draw_futures(past, network, asked, draws, seed, {"changed": odds}), costs)
     checks += [*_lasting(past, terms, made), *(cost.check for cost in costs)]
-    verdict: Verdict = "answered" if all(check.passed for check in checks) else "bounded"
     answer = Estimate(
         question=question,
         draws=made,
@@ -190,7 +191,7 @@ def whatif(
         method=method,
         assumptions=assumptions,
         checks=tuple(checks),
-        verdict=verdict,
+        verdict="answered" if all(check.passed for check in checks) else "bounded",
         origin=origin,
     )
     scatter = {slo.name: max(1.0, network.mechanism(slo.name).dispersion) for slo in past.slos}

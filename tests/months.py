@@ -42,8 +42,9 @@ class Month:
 
     @property
     def cost(self) -> np.ndarray:
-        """Dollars a request of each hour: a cent, and idle time shared by those that came."""
-        return 0.01 + 0.005 * self.load.mean() / self.load
+        """Dollars a request of each hour: a cent, and idle time shared by those that came; NaN where none did."""
+        came = np.where(self.load > 0, self.load, np.nan)
+        return np.asarray(0.01 + 0.005 * self.load.mean() / came)
 
     @property
     def exhausted(self) -> float:
@@ -66,7 +67,7 @@ class Month:
                 "load": self.load[:hours],
                 "cost_usd": self.cost[:hours],
             }
-        ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
+        ).with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")), pl.col("cost_usd").fill_nan(None))
         slo = SLO(name="up", dimension="availability", target=TARGET, period=timedelta(days=DAYS))
         load = Variable(name="load", role="workload", unit="1/s")
         cost = Variable(name="cost_usd", role="outcome", unit="USD")

@@ -81,6 +81,19 @@ def test_far_away_is_refused(canary: tuple[cr.Windows, cr.Network], do: dict[str
     assert says in answer.why
 
 
+def test_a_simulated_configuration_may_be_recommended() -> None:
+    slos = [slo for slo in cr.load_slos("llm-chat") if slo.name == "energy"]
+    windows = cr.window(cr.load_dataset("llm-canary"), slos, every="1h", by="node")
+    network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))
+    over = {"batch_size": [8, 11]}
+    asked = {"over": over, "cost": "1 / batch_size", "p": 0.5, "horizon": "1d"}
+    answer = cr.recommend(windows, network, **asked, scenario="llm-canary")
+    support = dict(answer.terms.select("configuration", "support").rows())
+    assert support == {"as is": "seen", "batch_size = 8": "seen", "batch_size = 11": "simulated"}
+    assert (answer.decision, answer.verdict) == ("batch_size = 11", "bounded")
+    assert cr.plot(answer).get_legend_handles_labels()[1].count("simulated") == 1
+
+
 def test_windows_counted_elsewhere_cannot_be_simulated() -> None:
     windows, _ = serving_world(6)
     answer = cr.whatif(windows, cr.fit(windows, serving_graph()), do={"batch_size": 9}, scenario="llm-canary")

@@ -126,6 +126,7 @@ def recommend(
     cost: Cost,
     p: Reach = 0.95,
     horizon: Horizon = "7d",
+    scenario: Simulator = None,
     slo: Slo = None,
     graph: GraphName = None,
     every: Every = None,
@@ -140,5 +141,7 @@ def recommend(
     asked = ask(data, columns, slo, graph or "", every, by, cluster)
     chosen = dict(levels_of(item) for item in over)
     network = network_of(asked, seed)
-    found = cr.recommend(asked.windows, network, over=chosen, cost=cost, p=p, horizon=horizon, seed=seed)
+    found = cr.recommend(
+        asked.windows, network, over=chosen, cost=cost, p=p, horizon=horizon, scenario=scenario, seed=seed
+    )
     write_estimate(found, form, output)

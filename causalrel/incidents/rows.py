@@ -37,6 +37,7 @@ def read_row(
 ) -> tuple[str, list[str], Signs | None, list[Check]]:
     """Weigh what each variable adds to the symptom of one row without time.
 
+    A part is to blame as far as it lies out and as it adds to the symptom, whichever is less.
     Each variable's own part, what is observed or what its causes leave of it, is swapped from other rows to the one
     asked about, in all orders (Shapley values of an outlier's excess; Budhathoki et al. 2022, arXiv:1912.02724).
 
@@ -133,7 +134,7 @@ def _signs(mechanisms: Sequence[Mechanism], symptom: str, now: Columns, usual: C
             share[place] = part / excess if excess else 0.0
             added[place] = np.sign(excess) * part / spread
         alone = [rest[name].mean(axis=1) for rest in rests] if mechanism.additive else [now[name], usual[name]]
-        own[place] = np.sign(added[place]) * _far_out(*alone)
+        own[place] = min(_far_out(*alone), added[place])
     far = _far_out(now[symptom], usual[symptom])
     return Signs(share=share, added=added, own=own, local=np.zeros(len(mechanisms)), symptom=far)
 

@@ -24,7 +24,7 @@ def frontier(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
     """Draw cost against the probability that all SLOs are met; return the message."""
     points = extracts.frontier(answer)
     best = next(point for point in points if point.name == answer.decision)
-    now = next(point for point in points if point.name == "as is")
+    now = next((point for point in points if point.name == "as is"), best)
     edge = [point for point in points if not point.beaten]
     ax.step([p.cost for p in edge], [100 * p.met for p in edge], where="post", color=COLOURS[0], lw=1.4, zorder=2)
     _scatter(ax, points)
@@ -51,15 +51,15 @@ def frontier(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
 
 
 def _scatter(ax: Axes, points: Sequence[Point]) -> None:
-    """Draw the points in groups: filled where seen, hollow where interpolated, grey where beaten."""
-    for support, fill in (("seen", True), ("interpolated", False)):
+    """Draw the points in groups: filled where seen, hollow where interpolated or simulated, grey where beaten."""
+    for support, mark, fill in (("seen", "o", True), ("interpolated", "o", False), ("simulated", "s", False)):
         for beaten, colour in ((False, COLOURS[0]), (True, _QUIET)):
             mine = [p for p in points if p.support == support and p.beaten == beaten and p.name != "as is"]
             if mine:
                 label = f"{support}, beaten by another" if beaten else support
                 face = colour if fill else "white"
                 ax.plot(
-                    [p.cost for p in mine], [100 * p.met for p in mine], "o", ms=7, color=colour, mfc=face, zorder=3
+                    [p.cost for p in mine], [100 * p.met for p in mine], mark, ms=7, color=colour, mfc=face, zorder=3
                 )
                 ax.lines[-1].set_label(label)
 

@@ -62,7 +62,7 @@ def score(month: Month, ahead: int, seed: int) -> Score | None:
     used, came = month.bad[:seen].sum(), month.bad[seen:].sum()
     events = answer.select(quantity="events").draws[:, 0]
     paid = answer.select(quantity="cost").draws[:, 0]
-    bills = 3600 * (month.cost * month.load).reshape(-1, 24).sum(axis=1)
+    bills = 3600 * np.nan_to_num(month.cost * month.load).reshape(-1, 24).sum(axis=1)
     days, due = bills[: DAYS - ahead], bills[DAYS - ahead :].sum()
     again = days[np.random.default_rng([seed, 7]).integers(len(days), size=(1000, ahead))].sum(axis=1)
     return Score(

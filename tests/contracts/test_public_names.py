@@ -50,7 +50,7 @@ SIGNATURES = {
     "plot": "(x, *, ax=None)",
     "query": "(network, *, of, given=None, do=None, since=0, draws=200, seed=0)",
     "read": "(path, *, columns=None)",
-    "recommend": "(windows, network, *, over, cost, p=0.95, horizon='7d', seed=0)",
+    "recommend": "(windows, network, *, over, cost, p=0.95, horizon='7d', scenario=None, seed=0)",
     "recover": "(network, *, of, good, shock, lasting=1, steps=48, draws=200, seed=0)",
     "refute": "(windows, graph, *, level=0.05)",
     "report": (
