@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_STEPS = 8
+#: Newton steps of an intercept, and the longest, since a step from where nearly all is told has no end.
+_STEPS, _STRIDE = 20, 2.0
 #: Causes up to which a number of windows in time may leave its spline.
 _MOST_CAUSES = 3
 
@@ -216,7 +217,11 @@ def _rates(draft: Draft, name: str, fitted: Coefficients, draws: int, rng: np.ra
     line, shift = x @ drawn.mean(axis=0), 0.0
     for _ in range(_STEPS):
         share = expit(line + shift)
-        shift += float((bad - total * share).sum() / (total * share * (1 - share)).sum())
+        curve = max(float((total * share * (1 - share)).sum()), 1e-9)
+        step = float(np.clip((bad - total * share).sum() / curve, -_STRIDE, _STRIDE))
+        shift += step
+        if abs(step) < 1e-12:
+            break
     drawn[:, 0] += shift
     return drawn
 

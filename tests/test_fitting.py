@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from months import Month, graph
 from worlds import EDGES, ROLES, serving_graph, serving_world
 
 import causalrel as cr
@@ -73,3 +74,20 @@ def test_gaps_and_constant_causes_are_told_not_fatal() -> None:
     network = cr.fit(replace(windows, table=table), serving_graph())
     assert "sm_clock_mhz" not in network.mechanism("ttft").parents
     assert any("sm_clock_mhz never varied" in check.says for check in network.checks)
+
+
+@pytest.mark.parametrize("seed", [7, 9, 10, 21])
+def test_events_that_load_tells_without_a_doubt_are_fitted(seed: int) -> None:
+    """Nothing fails below what a service carries, nearly all above: coefficients run away, shares do not."""
+    rng = np.random.default_rng(seed)
+    load = np.exp(rng.normal(0, 0.5, 264)) * 588
+    load[rng.integers(264)] = 0
+    total, most = rng.poisson(load * 1200), np.quantile(load, 0.95)
+    share = np.where(load > most, np.clip(1.3 - most / np.maximum(load, 1e-9), 0, 0.95), 1e-7 * load / most)
+    month = Month(kind="full", load=load, total=total, bad=rng.binomial(total, share))
+    windows = month.seen(11)
+    network = cr.fit(windows, graph())
+    told = network.mechanism("up").predictor({"load": windows.table["load"].to_numpy()})
+    bad = (total[:264] / (1 + np.exp(-told.T))).sum(axis=1)
+    assert np.isfinite(told).all()
+    assert bad.mean() == pytest.approx(windows.table["up.bad"].sum(), rel=0.2)

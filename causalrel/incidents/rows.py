@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Other rows that the one asked about is paired with, and the fewest that tell what is normal.
 _PAIRED, _FEWEST = 200, 30
 
+#: How far beyond the furthest other row, as a share of its distance from the middle, what a number does is not known.
+_BEYOND = 1.2
+
 #: Draws of the mechanisms: what a part is in the mean over them is all that is used.
 _DRAWS = 20
 
@@ -121,7 +124,7 @@ def _signs(mechanisms: Sequence[Mechanism], symptom: str, now: Columns, usual: C
     whole = {name: np.append(usual[name], now[name]) for name in names if usual[name].dtype.kind in "if"}
     limits = {name: (float(values.min()), float(values.max())) for name, values in whole.items()}
     made = worths(mechanisms, symptom, (now, usual), pairs, weights, coalitions_of(steps), limits)
-    parts = shapley(made, steps)
+    parts = _passed(mechanisms, {name: float(part[0].mean()) for name, part in shapley(made, steps).items()}, whole)
     excess = float(now[symptom][0]) - float(usual[symptom][some].mean())
     ordinary = usual[symptom].astype(np.float64)
     spread = float(np.quantile(np.abs(ordinary - np.median(ordinary)), 0.9)) / 1.645 or 1.0
@@ -130,13 +133,32 @@ def _signs(mechanisms: Sequence[Mechanism], symptom: str, now: Columns, usual: C
     for place, mechanism in enumerate(mechanisms):
         name = mechanism.variable.name
         if name in parts:
-            part = float(parts[name][0].mean())
-            share[place] = part / excess if excess else 0.0
-            added[place] = np.sign(excess) * part / spread
+            share[place] = parts[name] / excess if excess else 0.0
+            added[place] = np.sign(excess) * parts[name] / spread
         alone = [rest[name].mean(axis=1) for rest in rests] if mechanism.additive else [now[name], usual[name]]
         own[place] = min(_far_out(*alone), added[place])
     far = _far_out(now[symptom], usual[symptom])
     return Signs(share=share, added=added, own=own, local=np.zeros(len(mechanisms)), symptom=far)
+
+
+def _passed(
+    mechanisms: Sequence[Mechanism], parts: Mapping[str, float], whole: Mapping[str, NDArray[Any]]
+) -> dict[str, float]:
+    """Give what a variable adds to its causes that lie beyond all other rows, where nothing tells what they do to it.
+
+    The last row of ``whole`` is the one asked about.
+    """
+    made = dict(parts)
+    for mechanism in reversed(mechanisms):
+        beyond = [
+            name for name in mechanism.parents if name in whole and _reach(whole[name][-1:], whole[name][:-1]) > _BEYOND
+        ]
+        if mechanism.variable.name in made and beyond:
+            part = made[mechanism.variable.name]
+            made[mechanism.variable.name] = 0.0
+            for name in beyond:
+                made[name] = made.get(name, 0.0) + part / len(beyond)
+    return made
 
 
 def _column(table: pl.DataFrame, name: str) -> NDArray[Any]:
@@ -155,8 +177,14 @@ def _far_out(one: NDArray[Any], others: NDArray[Any]) -> float:
     middle = float(np.median(others))
     far, usual = abs(float(one[0]) - middle), np.abs(others.astype(np.float64) - middle)
     rank = (1.0 + float((usual >= far).sum())) / (len(others) + 1.0)
-    most = float(usual.max())
-    return float(norm.isf(rank / 2)) * max(1.0, far / most if most > 0 else 1.0)
+    return float(norm.isf(rank / 2)) * max(1.0, _reach(one, others))
+
+
+def _reach(one: NDArray[Any], others: NDArray[Any]) -> float:
+    """Return how far a number lies from the middle of others, as a share of the furthest of them."""
+    middle = float(np.median(others))
+    most = float(np.abs(others.astype(np.float64) - middle).max())
+    return abs(float(one[0]) - middle) / most if most > 0 else 1.0
 
 
 def _held(count: int, usual: Columns, now: Columns, symptom: str) -> Check:

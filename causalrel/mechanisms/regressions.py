@@ -330,7 +330,13 @@ def _floored(cov: NDArray[np.float64], least: NDArray[np.float64]) -> NDArray[np
 def _root(cov: NDArray[np.float64]) -> NDArray[np.float64]:
     size = np.sqrt(np.maximum(np.diag(cov), 1e-300))
     scaled = cov / size[:, None] / size[None, :]
-    return np.asarray(np.linalg.cholesky(scaled + 1e-8 * np.eye(len(cov))), dtype=np.float64) * size[:, None]
+    eye = np.eye(len(cov))
+    try:
+        root = np.linalg.cholesky(scaled + 1e-8 * eye)
+    except np.linalg.LinAlgError:
+        # Events that a column tells without a doubt leave rounding of either sign.
+        root = np.linalg.cholesky(scaled + (1e-8 - 2 * np.linalg.eigvalsh(scaled)[0]) * eye)
+    return np.asarray(root, dtype=np.float64) * size[:, None]
 
 
 def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
