@@ -228,7 +228,17 @@ def _asked(
         if lacks or set(one) - set(names):
             what = f"lacks {', '.join(lacks)}" if lacks else f"sets {', '.join(sorted(set(one) - set(names)))}"
             raise errors.bad_question(f"twin: the configuration {_named(one)} {what}", f"give {', '.join(varied)}")
+        for name, value in one.items():
+            _readable(name, value, number=columns[name].dtype.kind != "U")
     return [{name: one.get(name, fixed.get(name)) for name in names} for one in at]
+
+
+def _readable(name: str, value: object, *, number: bool) -> None:
+    """Refuse what is no number where numbers were run, and parts of what is counted."""
+    if number and not isinstance(value, int | float):
+        raise errors.bad_question(f"twin: {name} = {display.level(value)} is no number", "write one such as 8")
+    if number and name in SETTINGS and SETTINGS[name].form == "whole" and float(str(value)) % 1:
+        raise errors.bad_question(f"twin: {name} = {display.level(value)} is no whole number", "write one such as 8")
 
 
 def _bias(parents: Mapping[str, NDArray[Any]], seen: NDArray[np.float64], draws: int, seed: int) -> Surface:

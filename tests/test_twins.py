@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from twin_worlds import ROLES, configuration, score
 
 import causalrel as cr
-from causalrel import twins
+from causalrel import cli, twins
 
 
 def frame_of(runs: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -67,6 +69,8 @@ def test_a_little_beyond_is_told_and_wider(runs: cr.Windows) -> None:
         ({"load": 1.0}, "ttft_s", "lacks batch_size"),
         (asked(1, colour="red"), "ttft_s", "sets colour"),
         (asked(1), "tpot_s", "number of the runs"),
+        (asked(1, batch_size="many"), "ttft_s", "batch_size = many is no number"),
+        (asked(1, batch_size=5.5), "ttft_s", "batch_size = 5.5 is no whole number"),
     ],
 )
 def test_what_cannot_be_asked_is_told(runs: cr.Windows, at: dict[str, object], on: str, says: str) -> None:
@@ -78,6 +82,25 @@ def test_few_runs_are_refused(runs: cr.Windows) -> None:
     few = cr.Windows.from_frame(runs.table.head(19).drop("time", "unit"), time=None, roles=ROLES, events={})
     with pytest.raises(cr.CausalrelError, match="there are 19 complete runs, and 20 are the least"):
         cr.twin(few, "quiet-tenant", on="ttft_s", at=asked(1))
+
+
+def test_the_command_line_asks_of_a_table_of_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(twins, "mean_of", lambda _scenario, settings, *_: fake(settings))
+    path = tmp_path / "runs.parquet"
+    frame_of(30, np.random.default_rng(3)).with_columns(note=pl.lit("kept out")).write_parquet(path)
+    at = "load=1,batch_size=32,max_batched_tokens=1024,gpu_count=4,gpu_type=H100-SXM"
+    words = ["causalrel", "twin", str(path), "--scenario", "quiet-tenant", "--format", "json", "--on"]
+    monkeypatch.setattr(sys, "argv", [*words, "ttft_s", "--at", at])
+    assert cli.main() == 0
+    assert "ttft_s" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*words, "latency", "--at", at])
+    assert cli.main() == 2
+    assert "there is no column of runs.parquet 'latency'" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "ttft_s", "--at", "load"])
+    assert cli.main() == 2
+    assert "--at 'load' is no configuration" in capsys.readouterr().err
 
 
 @pytest.mark.slow

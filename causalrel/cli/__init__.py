@@ -282,6 +282,7 @@ for verb in (
     outlooks.whatif,
     outlooks.recommend,
     outlooks.bound,
+    outlooks.twin,
     states.query,
     states.infer,
 ):

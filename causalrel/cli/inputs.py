@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from causalrel.graphs import Graph
     from causalrel.networks import Network
     from causalrel.slos import SLO
+    from causalrel.variables import Role
     from causalrel.windows import Windows
 
 
@@ -190,6 +191,48 @@ def ask(
         do=card.get("do", {}),
         sources={name: value for name, value in {**sources, "columns": columns}.items() if value},
     )
+
+
+def runs_of(path: Path, on: str) -> Windows:
+    r"""Read a table of runs: settings of the simulator, the load, and a metric.
+
+    Parameters
+    ----------
+    path : Path
+        A Parquet, CSV or JSONL file.
+    on : str
+        The metric.
+
+    Returns
+    -------
+    Windows
+        Rows without time.
+
+    Raises
+    ------
+    CausalrelError
+        When the file cannot be read, or lacks the metric.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "runs.csv"
+    ...     _ = file.write_text("batch_size,load,ttft_s,note\n4,0.5,0.2,a\n8,0.5,0.3,b\n")
+    ...     runs_of(file, "ttft_s").names
+    ('load', 'batch_size', 'ttft_s')
+    """
+    from causalrel.simulation.settings import SETTINGS
+    from causalrel.telemetry.files import scan_table
+
+    notes: list[str] = []
+    frame = scan_table(path, notes).collect()
+    if on not in frame.columns:
+        raise errors.unknown_name(on, f"column of {path.name}", frame.columns)
+    roles: dict[str, Role] = {"load": "workload", **{name: one.role for name, one in SETTINGS.items()}, on: "outcome"}
+    held = {name: role for name, role in roles.items() if name in frame.columns}
+    tell(tuple(notes))
+    return cr.Windows.from_frame(frame.select(list(held)), time=None, roles=held, events={})
 
 
 def graph_of(asked: Asked) -> Graph:

@@ -117,6 +117,15 @@ Loss = Annotated[str | None, typer.Option("--loss", help="SHIP,HOLD: of harm shi
 Simulator = Annotated[
     str | None, typer.Option("--scenario", help="Simulator to ask where nothing like it was seen: a name or YAML file.")
 ]
+Runs = Annotated[Path, typer.Argument(help="Table of runs, one a row: Parquet, CSV or JSONL.")]
+Believed = Annotated[
+    str, typer.Option("--scenario", help="The simulator's account of the service: a name or YAML file.")
+]
+Metric = Annotated[str, typer.Option("--on", help="Number of the runs and of simulated requests, such as ttft_s.")]
+Configured = Annotated[
+    list[str], typer.Option("--at", help="VARIABLE=VALUE,... of one configuration; may be repeated.")
+]
+Days = Annotated[float | None, typer.Option("--days", help="Days to simulate each configuration.")]
 Gate = Annotated[float | None, typer.Option("--gate", help="Exit 1 if P(any budget exhausted) is above this.")]
 Over = Annotated[list[str], typer.Option("--over", help="batch_size or batch_size=4,8 to choose; may be repeated.")]
 Metrics = Annotated[list[str], typer.Option("--of", help="Metric to bound, such as queue_s; may be repeated.")]
@@ -225,6 +234,41 @@ def span_of(text: str | None, option: str) -> tuple[str, str] | None:
     if len(parts) != 2:
         raise errors.bad_question(f"{option} '{text}' is not a span", "write START,END")
     return parts[0], parts[1]
+
+
+def settings_of(item: str) -> dict[str, float | str]:
+    """Read one configuration.
+
+    Parameters
+    ----------
+    item : str
+        ``VARIABLE=VALUE`` pairs with commas between.
+
+    Returns
+    -------
+    dict of str to value
+        Numbers where they are.
+
+    Raises
+    ------
+    CausalrelError
+        When a pair sets nothing.
+
+    Examples
+    --------
+    >>> settings_of("batch_size=12,gpu_type=H100-SXM")
+    {'batch_size': 12.0, 'gpu_type': 'H100-SXM'}
+    """
+    made: dict[str, float | str] = {}
+    for pair in item.split(","):
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not sign or not value:
+            raise errors.bad_question(f"--at '{item}' is no configuration", "write VARIABLE=VALUE,VARIABLE=VALUE")
+        try:
+            made[name] = float(value)
+        except ValueError:
+            made[name] = value
+    return made
 
 
 def do_of(items: list[str] | None) -> dict[str, float | int | str] | None:

@@ -9,14 +9,17 @@ import typer
 
 import causalrel as cr
 from causalrel import display
-from causalrel.cli.inputs import ask, network_of
+from causalrel.cli.inputs import ask, network_of, runs_of
 from causalrel.cli.options import (
+    Believed,
     Bounded,
     By,
     Cluster,
     ColumnMap,
+    Configured,
     Cost,
     Data,
+    Days,
     Do,
     Every,
     FormatOf,
@@ -24,10 +27,12 @@ from causalrel.cli.options import (
     GraphName,
     Horizon,
     Loss,
+    Metric,
     Metrics,
     Output,
     Over,
     Reach,
+    Runs,
     Seed,
     Share,
     Simulator,
@@ -36,6 +41,7 @@ from causalrel.cli.options import (
     gate_of,
     levels_of,
     loss_of,
+    settings_of,
 )
 from causalrel.cli.outputs import write_estimate
 
@@ -99,6 +105,22 @@ def _hold_against(found: Estimate, gate: float) -> None:
         said = f"P(a budget is exhausted) is {display.number(risk)}, above the gate of {gate}"
         sys.stderr.write(f"causalrel: {said}\n")
         raise typer.Exit(1)
+
+
+def twin(
+    runs: Runs,
+    scenario: Believed,
+    on: Metric,
+    at: Configured,
+    days: Days = None,
+    seed: Seed = 0,
+    form: FormatOf = None,
+    output: Output = None,
+) -> None:
+    """Foretell a metric where nobody ran, by a simulator whose bias is learnt from the runs there are."""
+    asked = [settings_of(one) for one in at]
+    made = cr.twin(runs_of(runs, on), scenario, on=on, at=asked, days=days, seed=seed)
+    write_estimate(made, form, output)
 
 
 def bound(

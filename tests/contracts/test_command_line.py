@@ -14,10 +14,9 @@ import typer.main
 import causalrel as cr
 from causalrel.cli import app, main
 
-# Loading, counting and fitting are steps of a command; `show` lists what ships. Networks are kept, and runs without
-# time foretold, in Python.
+# Loading, counting and fitting are steps of a command; `show` lists what ships. Networks are kept in Python.
 PYTHON_ONLY = {"fit", "load_dataset", "load_graph", "load_slos", "plot", "window"}
-PYTHON_ONLY |= {"explain", "load_network", "recover", "save_network", "twin"}
+PYTHON_ONLY |= {"explain", "load_network", "recover", "save_network"}
 COMMAND_ONLY = {"show"}
 # Named otherwise on the command line, or a step of it that needs no name there.
 OPTION_OF = {"path": "data", "windows": "data", "name": "scenario", "levels": "of", "effects": "effect", "slos": "slo"}
