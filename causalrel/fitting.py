@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -163,9 +163,13 @@ def fit_mechanism(
             return fit_rate(x, columns[f"{name}.bad"], columns[f"{name}.total"], groups)
         return fit_line(x, shape.scaled(columns[name]), groups)
 
-    groups, length = time_groups(columns["step"], regress(np.arange(len(x))).residuals)
+    if windows.timeless:
+        groups, length = _numbered(columns["unit"]), 1
+        groups = groups if groups.max() else np.arange(len(x))
+    else:
+        groups, length = time_groups(columns["step"], regress(np.arange(len(x))).residuals)
     fitted = regress(groups)
-    said.append(_blocks(name, int(groups.max()) + 1, length))
+    said.append(_blocks(name, int(groups.max()) + 1, 0 if windows.timeless else length))
     drawn = _rates(draft, name, fitted, draws, rng) if draft.remembers else fitted.draw(draws, rng)
     drawn, held, heeded = heed(name, shape.terms, drawn, signs_of(graph, name))
     said += heeded
@@ -177,7 +181,7 @@ def fit_mechanism(
     if not windows.timeless and _costly(graph, name):
         return made, said
     if windows.timeless:
-        groups = np.unique(columns["unit"], return_inverse=True)[1].astype(np.int64)
+        groups = _numbered(columns["unit"])
     spline = Spline(
         mechanism=made, x=x, fitted=fitted, values=columns[name], groups=groups, memory=max(1.0, length / 4)
     )
@@ -195,8 +199,13 @@ def _costly(graph: Graph, name: str) -> bool:
     return len(parents) > _MOST_CAUSES or any(graph.variable(cause).role in ("engine", "outcome") for cause in parents)
 
 
+def _numbered(units: NDArray[Any]) -> NDArray[np.int64]:
+    return np.unique(units, return_inverse=True)[1].astype(np.int64)
+
+
 def _blocks(name: str, count: int, length: int) -> Check:
-    says = f"residuals of {name} are grouped into {count} time blocks of {length} windows"
+    into = f"{count} time blocks of {length} windows" if length else f"{count} independent groups of rows"
+    says = f"residuals of {name} are grouped into {into}"
     return Check(name=f"{name}: independent blocks", passed=count >= 8, says=says)
 
 

@@ -60,6 +60,11 @@ def effect(level: str = "8") -> Estimate:
     return estimate(names, [1.0, 0.1])
 
 
+def blamed(node: str = "search") -> Estimate:
+    shares = {"node": [node, "none of these", "pay"], "share": [0.9, None, 0.1], "quantity": ["probability"] * 3}
+    return estimate(shares, [0.8, 0.15, 0.05])
+
+
 def scenario() -> Estimate:
     times = [DAY + timedelta(days=day) for day in (1, 2, 1, 2)]
     scenarios = ["as is", "as is", "changed", "changed"]
@@ -143,12 +148,21 @@ def test_bars_are_as_long_as_the_means() -> None:
     assert bars == pytest.approx(answer.frame()["mean"].to_list())
 
 
+def test_blamed_nodes_are_bars_of_their_probabilities() -> None:
+    answer = blamed()
+    drawn = plot(answer)
+    assert [patch.get_width() for patch in drawn.patches] == pytest.approx(answer.frame()["mean"].to_list())
+    assert drawn.get_title(loc="left").startswith("search is the most likely to be behind ttft")
+    assert [text.get_text() for text in drawn.texts][:2] == ["0.81, 90% of the excess", "0.16"]
+
+
 @pytest.mark.parametrize("label", HOSTILE)
 @pytest.mark.parametrize("size", ["wide", "narrow"])
 def test_labels_stay_text(label: str, size: Any) -> None:
     drawn = [
         svg(attribution(label), name="a", size=size),
         svg(effect(label), name="b", size=size),
+        svg(blamed(label), name="e", size=size),
         svg(Graph(variables=graph().variables, edges=(), name=label), name="c", size=size),
         forest_svg([(label, 1.0, 0.5, 1.5)], xlabel="burn", name="d", size=size),
     ]

@@ -11,7 +11,7 @@ import polars as pl
 from causalrel import display
 from causalrel.estimates import Estimate
 from causalrel.reports import extracts
-from causalrel.reports.tables import aligned, cells, make_table
+from causalrel.reports.tables import aligned, cells, chance, make_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 3)))
 INK, _QUIET = "#333333", "#767676"
 _MOST_BARS = 10
+#: Probability below which the share of a node is not told.
+_FAINT = 0.02
 
 
 def safe(value: object, most: int = 32) -> str:
@@ -172,6 +174,31 @@ def effect(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
     xlabel = "change over its own standard deviation" if "since" in answer.terms.columns else xlabel
     forest(ax, rows, xlabel="share of the windows below" if "metric" in answer.terms.columns else xlabel, wide=wide)
     return answer.question
+
+
+def nodes_height(answer: Estimate) -> float:
+    """Return the height in inches that :func:`nodes` wants."""
+    return 0.32 * min(answer.terms.height, _MOST_BARS) + 0.8
+
+
+def nodes(ax: Axes, answer: Estimate, *, wide: bool = True) -> str:
+    """Draw the probability that an incident began at each node, the most probable first."""
+    found = answer.frame(extracts.PROB).head(_MOST_BARS)
+    for y, row in enumerate(found.iter_rows(named=True)):
+        blank = row["share"] is None
+        ax.barh(y, row["mean"], color="#c9c9c9" if blank else COLOURS[0], height=0.62)
+        ax.plot([row["low"], row["high"]], [y, y], color=INK, lw=1.2)
+        part = "" if blank or row["mean"] < _FAINT else f", {display.percent(row['share'])} of the excess"
+        ax.annotate(f"{chance(row['mean'])}{part}", (row["high"], y), (5, 0), textcoords="offset points", va="center")
+    ax.set_yticks(range(found.height), [safe(name, 34 if wide else 18) for name in found["node"]])
+    ax.set_ylim(found.height - 0.5, -0.5)
+    ax.set_xlim(0, 1.45 if wide else 1.9)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
+    _xlabel(ax, "probability that it began there", wide)
+    _bare(ax)
+    first = found.row(0, named=True)
+    who = "Nothing in the graph" if first["share"] is None else display.plain(first["node"])
+    return f"{who} is the most likely to be behind {first['slo']}, with probability {chance(first['mean'])}"
 
 
 def forest_height(rows: int) -> float:

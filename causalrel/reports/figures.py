@@ -213,6 +213,11 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
         raise errors.bad_question(
             f"plot cannot draw a {type(x).__name__}", "give a Budget, Estimate, Graph, Network or Windows"
         )
+    return _answered(x, wide=wide, **more)
+
+
+def _answered(x: Estimate, *, wide: bool, **more: Any) -> tuple[Callable[[Axes], str], float]:
+    """Return what draws an answer, by the columns of its terms."""
     if x.verdict == "refused":
         return lambda ax: charts.no_answer(ax, x), 1.2
     if "driver" in x.terms.columns:
@@ -220,6 +225,8 @@ def _drawing(x: object, wide: bool = True, **more: Any) -> tuple[Callable[[Axes]
     if {"scenario", "tail"} & set(x.terms.columns):
         drawn = timelines.band if "tail" in x.terms.columns else timelines.fan
         return lambda ax: drawn(ax, x, on=more.get("on")), 3.4
+    if {"node", "share"} <= set(x.terms.columns):
+        return lambda ax: charts.nodes(ax, x, wide=wide), charts.nodes_height(x)
     if "configuration" in x.terms.columns:
         return lambda ax: frontiers.frontier(ax, x, wide=wide), 4.0
     if responses.has_response(x):
