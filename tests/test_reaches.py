@@ -70,6 +70,7 @@ def test_a_simulator_is_not_asked_where_windows_tell(canary: tuple[cr.Windows, c
     ("do", "says"),
     [
         ({"batch_size": 64}, "ranges beyond those seen"),
+        ({"batch_size": 10.5}, "batch_size is a whole number"),
         ({"gpu_count": 4}, "nobody knows how wrong it is when that changes"),
         ({"model_version": "v9"}, "nobody knows how wrong it is when that changes"),
         ({"batch_size": 11, "gpu_count": 4}, "gpu_count was 8 throughout"),

@@ -217,10 +217,13 @@ def _look(windows: Windows, asked: Sequence[Mapping[str, Any]], slos: Sequence[S
     one = asked[0]
     strange = [name for name in one if name not in SETTINGS]
     counted = [slo.name for slo in slos if not slo.where]
-    if len(asked) > 1 or strange or counted:
-        if len(asked) > 1:
-            return "units are set to different values"
+    if len(asked) > 1:
+        return "units are set to different values"
+    if strange or counted:
         return f"it cannot set {strange[0]}" if strange else f"{counted[0]} has no predicate to judge its requests by"
+    parts = [name for name, level in one.items() if SETTINGS[name].form == "whole" and float(level) % 1]
+    if parts:
+        return f"{parts[0]} is a whole number"
     labels = [name for name, level in one.items() if isinstance(level, str)]
     numbers = [name for name in one if name not in labels]
     table = windows.table.select(*[pl.col(name).cast(pl.String) for name in labels], *numbers).drop_nulls()
