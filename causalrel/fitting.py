@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Newton steps of an intercept, and the longest, since a step from where nearly all is told has no end.
 _STEPS, _STRIDE = 20, 2.0
+#: Windows a coefficient below which a fit is nearer to the events than to what comes, and folds that tell by how much.
+_MANY, _FOLDS = 20, 5
 #: Causes up to which a number of windows in time may leave its spline.
 _MOST_CAUSES = 3
 
@@ -176,6 +178,8 @@ def fit_mechanism(
     made = replace(shape, draws=drawn, dispersion=fitted.dispersion, explained=fitted.explained)
     if counted:
         share = expit(x @ drawn.mean(axis=0))
+        if len(x) < _MANY * x.shape[1] and groups.max() > 0:
+            share = _left_out(x, columns[f"{name}.bad"], columns[f"{name}.total"], groups)
         together = fit_correlation(columns[f"{name}.bad"], columns[f"{name}.total"], share)
         return replace(made, correlation=together), said
     if not windows.timeless and _costly(graph, name):
@@ -197,6 +201,19 @@ def _costly(graph: Graph, name: str) -> bool:
     """
     parents = graph.parents(name)
     return len(parents) > _MOST_CAUSES or any(graph.variable(cause).role in ("engine", "outcome") for cause in parents)
+
+
+def _left_out(
+    x: NDArray[np.float64], bad: NDArray[np.float64], total: NDArray[np.float64], groups: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the share of bad events that each row was told by a fit without its fold of groups."""
+    fold = _numbered(groups) % _FOLDS
+    share = np.empty(len(x))
+    for each in np.unique(fold):
+        mine = fold == each
+        without = fit_rate(x[~mine], bad[~mine], total[~mine], np.arange(int((~mine).sum())))
+        share[mine] = expit(x[mine] @ without.mean)
+    return share
 
 
 def _numbered(units: NDArray[Any]) -> NDArray[np.int64]:

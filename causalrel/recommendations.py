@@ -112,7 +112,7 @@ def recommend(
     >>> answer.verdict
     'refused'
     """
-    grid = _grid(windows, network, over, p)
+    grid = _grid(windows, network, over, p, simulated=scenario is not None)
     options, without = _try(windows, network, grid, cost, horizon, scenario, seed)
     names, method = ", ".join(over), _TRIED if windows.timeless else _METHOD
     lasts = "in a run" if windows.timeless else f"over {horizon}"
@@ -172,13 +172,15 @@ def _say(chosen: _Option, options: list[_Option], p: float) -> str:
 
 
 def _grid(
-    windows: Windows, network: Network, over: Mapping[str, Sequence[Level] | None], p: float
+    windows: Windows, network: Network, over: Mapping[str, Sequence[Level] | None], p: float, *, simulated: bool
 ) -> list[dict[str, Level]]:
     """Return every combination asked about."""
     if not 0 < p < 1:
         raise errors.bad_question(f"recommend: {p} is no probability to reach", "write one between 0 and 1, as 0.95")
     if not over:
         raise errors.bad_question("recommend: nothing may be chosen", "name what may be set, as batch_size=4,8")
+    if windows.timeless and simulated:
+        raise errors.bad_question("recommend: load tests are not simulated", "leave scenario out, or ask twin of them")
     levels: dict[str, list[Any]] = {}
     for name, given in over.items():
         variable, kind = network.mechanism(name).variable, windows.variable(name).kind

@@ -55,7 +55,7 @@ def run_at(
     Raises
     ------
     CausalrelError
-        When the windows have time, or no row is complete.
+        When the windows have time, no row is complete, or the network holds no SLO.
 
     Examples
     --------
@@ -71,6 +71,8 @@ def run_at(
     """
     if not windows.timeless:
         raise errors.bad_question("these windows have times", "ask whatif, which goes on from the last of them")
+    if not network.slos:
+        raise errors.bad_question("the network holds no SLO", "fit a graph with an SLO as outcome")
     wanted = network.causes([*(slo.name for slo in network.slos), *do])
     columns, kept = rows_of(windows, [mechanism.variable.name for mechanism in wanted])
     if not kept.height:

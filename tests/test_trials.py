@@ -88,6 +88,11 @@ def test_what_comes_is_not_chosen(tested: tuple[cr.Windows, cr.Network]) -> None
         cr.recommend(*tested, over={**OVER, "users": [16, 32]}, cost="usd_per_hour")
 
 
+def test_load_tests_are_not_simulated(tested: tuple[cr.Windows, cr.Network]) -> None:
+    with pytest.raises(cr.CausalrelError, match="leave scenario out, or ask twin of them"):
+        cr.recommend(*tested, over=OVER, cost="usd_per_hour", scenario="llm-canary")
+
+
 def test_windows_with_times_are_asked_otherwise() -> None:
     windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
     network = cr.fit(windows, cr.load_graph("llm-serving").project(windows.names))

@@ -3,12 +3,14 @@
     python tests/benchmarks/bench_llm_pilot.py dev      # three models, on which columns and rules were chosen
     python tests/benchmarks/bench_llm_pilot.py unseen   # the four held back
     python tests/benchmarks/bench_llm_pilot.py all      # all seven, as the published scores
+    python tests/benchmarks/bench_llm_pilot.py cells    # a third of each model's cells, from the other two thirds
 
 Needs ``../shared/data`` beside the checkout, and ``tests`` on the path.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -17,6 +19,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from benchmarks.bench_mechanisms import DATA, columns, foretold
+
+import causalrel as cr
+from causalrel.trials import run_at
 
 FOLDER = DATA / "llm_pilot"
 #: Milliseconds that a token may take, and a token of the prompt until the first one is answered.
@@ -150,7 +155,44 @@ def tell_peers(models: Any) -> None:
         print(f"published {method}: {score(each)}; median_itl error {100 * error:.1f} %", flush=True)  # noqa: T201
 
 
+def tell_cells() -> None:
+    """Tell runs held out of each model with thirty cells or more: their share of late or failed requests."""
+    late = (
+        (pl.col("status") != 200) | (pl.col("itl_p50_ms").fill_null(0) > 50) | (pl.col("ttft_ms").fill_null(0) > 2000)
+    )
+    rows = pl.read_parquet(FOLDER / "requests.parquet").with_columns(pl.col("model", "gpu_type").cast(pl.String))
+    keys = ["gpu_type", "n_gpus", "num_users"]
+    cells = rows.group_by("model", *keys).agg(n=pl.len(), bad=late.sum()).sort("model", *keys)
+    roles: dict[str, Any] = {"gpu_type": "hardware", "n_gpus": "config", "num_users": "workload"}
+    graph = cr.Graph.from_edges([(name, "kept") for name in roles], roles={**roles, "kept": "outcome"})
+    refused, found = 0, []
+    for turn, ((_,), part) in itertools.product(range(100, 103), cells.group_by("model", maintain_order=True)):
+        held = pl.Series(np.random.default_rng(turn).random(part.height) < 1 / 3)
+        if part.height < 30:
+            continue
+        events, frame = {"kept": ("n", "bad")}, part.filter(~held).drop("model")
+        tests = cr.Windows.from_frame(frame, time=None, roles=roles, events=events, targets={"kept": 0.9})
+        network = cr.fit(tests, graph)
+        for row in part.filter(held).iter_rows(named=True):
+            answer = run_at(tests, network, do={name: row[name] for name in keys})
+            refused += answer.verdict == "refused"
+            if answer.verdict != "refused":
+                share, came = answer.select(quantity="bad_share").draws[:, 0], row["bad"] / row["n"]
+                low, high = np.quantile(share, (0.05, 0.95))
+                found.append((float((share <= 0.1).mean()), came <= 0.1, low - 1e-9 <= came <= high + 1e-9))
+    chance, met, inside = (np.array(part, dtype=float) for part in zip(*found, strict=True))
+    print(  # noqa: T201
+        f"cells held out: {len(found)} told, {refused} refused; 90 % interval of the bad share holds "
+        f"{inside.mean():.1%}; Brier of at most a tenth bad {((chance - met) ** 2).mean():.3f}, of the base rate "
+        f"{met.var():.3f}",
+        flush=True,
+    )
+
+
 def main() -> None:
+    if sys.argv[1] == "cells":
+        tell_cells()
+        return
     began = time.process_time()
     rows, models = load()
     part = {"dev": models[:3], "unseen": models[3:], "all": models}[sys.argv[1]]
