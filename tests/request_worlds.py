@@ -49,7 +49,7 @@ def world(seed: int, *, count: int = 1000, cause: str | None = None) -> World:
     own |= {"cached": rng.binomial(1, 0.3, count) * rng.uniform(0.3, 0.9, count)}
     version = rng.choice(["v1", "v2"], count)
     frame = _served(own, version)
-    while chosen and (frame["ttft_s"] >= frame["ttft_s"][0]).sum() > count / 100:
+    while chosen and (frame["ttft_s"] >= frame["ttft_s"][0]).sum() > max(count // 100, 1):
         own[chosen][0] = far
         frame, far = _served(own, version), 1.2 * far
     requests = cr.Windows.from_frame(frame, time=None, unit="id", roles=ROLES, events={})
