@@ -228,9 +228,17 @@ def test_where_the_entry_is_not_measured_the_columns_of_the_nodes_tell_and_the_a
     assert answer.frame()["node"][0] == "search"
 
 
-@pytest.mark.parametrize("cause", ["queue_s", "prefill_s", "sm_clock_mhz", None])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "queue_s",
+        None,
+        pytest.param("prefill_s", marks=pytest.mark.long),
+        pytest.param("sm_clock_mhz", marks=pytest.mark.long),
+    ],
+)
 def test_one_request_is_held_against_the_others(cause: str | None) -> None:
-    made = world(3, count=400, cause=cause) if cause else world(2, count=400)
+    made = world(3, count=240, cause=cause) if cause else world(2, count=240)
     assert made.cause == cause
     answer = cr.blame(made.requests, made.graph, during="r0", on="ttft_s")
     shares = answer.terms["share"].drop_nulls()

@@ -112,7 +112,7 @@ def test_an_unknown_scenario_is_told(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "Traceback" not in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_services_the_simulator_does_not_know_are_foretold() -> None:
     """Two services; `bench_reach.py` tells how often a change is held."""
     scored = [one for seed in (3001, 3003) for one in score(seed)]
