@@ -159,12 +159,18 @@ def _unknown(windows: Windows, name: str, level: Any, numbers: NDArray[np.float6
     """Say that a value alone lies outside all that was seen, or nothing."""
     if numbers is None:
         labels = _labels(windows, name)
-        return "" if level in labels else f"{_named({name: level})} was never seen (seen: {_listed(labels)})"
+        return (
+            ""
+            if level in labels
+            else f"{display.configuration({name: level})} was never seen (seen: {_listed(labels)})"
+        )
     if len(numbers) and numbers[0] <= level <= numbers[-1]:
         return ""
     ends = display.level(numbers[0]) if len(numbers) == 1 else " to ".join(display.level(v) for v in numbers[[0, -1]])
     how = f"it was {ends} throughout" if len(numbers) == 1 else f"seen: {ends}"
-    return f"{_named({name: level})} was never seen ({how})" if len(numbers) else f"{name} was never seen"
+    return (
+        f"{display.configuration({name: level})} was never seen ({how})" if len(numbers) else f"{name} was never seen"
+    )
 
 
 def _tried(network: Network, name: str, level: Any, numbers: NDArray[np.float64] | None) -> list[str]:
@@ -191,7 +197,7 @@ def _place(windows: Windows, row: Mapping[str, Any], kinds: Mapping[str, bool], 
     ).drop_nulls()
     same = table.filter(pl.all_horizontal(pl.lit(True), *[pl.col(name) == row[name] for name in labels]))
     exact = same.filter(pl.all_horizontal(pl.lit(True), *[pl.col(name) == row[name] for name in numeric]))
-    said, share = _named(row), exact.height / max(table.height, 1)
+    said, share = display.configuration(row), exact.height / max(table.height, 1)
     if exact.height:
         found.seen.append(f"{said} ({display.percent(share)} of them)")
         if share < _RARE:
@@ -224,10 +230,6 @@ def _sides(seen: NDArray[np.float64], level: float) -> str:
     if below == above:
         return f"was {display.level(float(below))}"
     return f"lies between {display.level(float(below))} and {display.level(float(above))}"
-
-
-def _named(row: Mapping[str, Any]) -> str:
-    return " with ".join(f"{name} = {display.level(level)}" for name, level in row.items())
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -200,6 +200,27 @@ def level(value: object) -> str:
     ('8', 'v2')
     """
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def configuration(settings: Mapping[str, object]) -> str:
+    """Write what is set together.
+
+    Parameters
+    ----------
+    settings : mapping of str to level
+        Level of each variable.
+
+    Returns
+    -------
+    str
+        Text.
+
+    Examples
+    --------
+    >>> configuration({"batch_size": 8.0, "model_version": "v2"})
+    'batch_size = 8 with model_version = v2'
+    """
+    return " with ".join(f"{name} = {level(value)}" for name, value in settings.items())
 
 
 def cell(value: object) -> str:

@@ -251,7 +251,9 @@ def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[_Key, NDArray[np.float
 
 
 def _unseen(checks: Sequence[Check]) -> bool:
-    return any(check.name == "seen" and not check.passed for check in checks)
+    """Tell whether a value never seen is all that stands in the way."""
+    failed = {check.name for check in checks if not check.passed}
+    return "seen" in failed and "hidden causes" not in failed
 
 
 def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> list[Check]:

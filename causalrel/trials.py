@@ -90,8 +90,7 @@ def run_at(
             values[name] = predict(mechanism, values, rng)
     row, draw = rng.integers(len(picked), size=draws), rng.integers(network.n_draws, size=draws)
     shares = [values[slo.name][row, draw] for slo in network.slos]
-    said = " with ".join(f"{name} = {display.level(level)}" for name, level in do.items())
-    question = f"How many events would be bad in a run at {said}?"
+    question = f"How many events would be bad in a run at {display.configuration(do)}?"
     checks = [*network.checks, *check_configurations(windows, network, {name: values[name] for name in do})]
     origin = windows.origin(seed, network.graph.fingerprint())
     if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):

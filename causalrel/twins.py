@@ -114,7 +114,7 @@ def twin(
     wanted[_SIMULATED] = simulator.at(wanted)
     reached = ~_far(bias, wanted)
     wanted, near[near] = {name: column[reached] for name, column in wanted.items()}, reached
-    question = f"What would {on} be at {'; '.join(_named(one) for one in asked)}?"
+    question = f"What would {on} be at {'; '.join(display.configuration(one) for one in asked)}?"
     checks = [_reached(asked, near)]
     if not near.any():
         return refusal(question, method=_METHOD, checks=checks, origin=runs.origin(seed))
@@ -122,7 +122,7 @@ def twin(
     checks.append(_relied(standing))
     rng = np.random.default_rng([seed, 18])
     ratio = bias.predictor(wanted) + bias.residual(wanted)[:, None] * rng.standard_normal((len(standing), draws))
-    configurations = [_named(one) for one, kept in zip(asked, near, strict=True) if kept]
+    configurations = [display.configuration(one) for one, kept in zip(asked, near, strict=True) if kept]
     unit = next((v.unit for v in (runs.variable(on), *REQUEST_VARIABLES) if v.name == on and v.unit), "")
     head = {"slo": on, "quantity": "value", "unit": unit, "at": configurations}
     return Estimate(
@@ -227,7 +227,9 @@ def _asked(
         lacks = [name for name in varied if name not in one]
         if lacks or set(one) - set(names):
             what = f"lacks {', '.join(lacks)}" if lacks else f"sets {', '.join(sorted(set(one) - set(names)))}"
-            raise errors.bad_question(f"twin: the configuration {_named(one)} {what}", f"give {', '.join(varied)}")
+            raise errors.bad_question(
+                f"twin: the configuration {display.configuration(one)} {what}", f"give {', '.join(varied)}"
+            )
         for name, value in one.items():
             _readable(name, value, number=columns[name].dtype.kind != "U")
     return [{name: one.get(name, fixed.get(name)) for name in names} for one in at]
@@ -280,13 +282,9 @@ def _far(bias: Surface, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]
     return made | (~np.isfinite(bias.missed(values)[:, 0]) if _SIMULATED in values else False)
 
 
-def _named(settings: Mapping[str, object]) -> str:
-    return " with ".join(f"{name} = {display.level(value)}" for name, value in settings.items())
-
-
 def _reached(asked: Sequence[Mapping[str, object]], near: NDArray[np.bool_]) -> Check:
     """Say which configurations are too far from any that was run."""
-    far = [_named(one) for one, kept in zip(asked, near, strict=True) if not kept]
+    far = [display.configuration(one) for one, kept in zip(asked, near, strict=True) if not kept]
     says = f"{'; '.join(far)}: too far from any run, so nothing is known of the simulator's bias there"
     return Check(name="seen", passed=not far, says=says if far else "every configuration lies near some that were run")
 

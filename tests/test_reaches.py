@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 from reach_worlds import score
-from worlds import serving_graph, serving_world
+from worlds import EDGES, ROLES, serving_graph, serving_world
 
 import causalrel as cr
 from causalrel import cli
+from causalrel.futures import reaches
 from causalrel.futures.reaches import beyond
 
 AT = np.array([[1.5], [1.0], [0.5], [0.0]])
@@ -70,7 +71,7 @@ def test_a_simulator_is_not_asked_where_windows_tell(canary: tuple[cr.Windows, c
     ("do", "says"),
     [
         ({"batch_size": 64}, "ranges beyond those seen"),
-        ({"batch_size": 10.5}, "batch_size is a whole number"),
+        ({"batch_size": 10.5}, "batch_size is a whole number there"),
         ({"gpu_count": 4}, "nobody knows how wrong it is when that changes"),
         ({"model_version": "v9"}, "nobody knows how wrong it is when that changes"),
         ({"batch_size": 11, "gpu_count": 4}, "gpu_count was 8 throughout"),
@@ -93,6 +94,16 @@ def test_a_simulated_configuration_may_be_recommended() -> None:
     assert support == {"as is": "seen", "batch_size = 8": "seen", "batch_size = 11": "simulated"}
     assert (answer.decision, answer.verdict) == ("batch_size = 11", "bounded")
     assert cr.plot(answer).get_legend_handles_labels()[1].count("simulated") == 1
+
+
+def test_a_hidden_cause_refuses_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, _ = serving_world(6)
+    graph = cr.Graph.from_edges(EDGES, roles=ROLES, unmeasured={"skill": ["batch_size", "ttft"]})
+    network = cr.fit(windows, graph)
+    monkeypatch.setattr(reaches, "reach_out", lambda *_: pytest.fail("the simulator was asked"))
+    answer = cr.whatif(windows, network, do={"batch_size": 9}, scenario="llm-canary")
+    assert answer.verdict == "refused"
+    assert "skill" in answer.why
 
 
 def test_windows_counted_elsewhere_cannot_be_simulated() -> None:

@@ -130,7 +130,9 @@ def reach_out(
     asked = pl.DataFrame(dict(values)).unique(maintain_order=True).to_dicts()
     found = _look(windows, asked, past.slos)
     if isinstance(found, str):
-        says = f"{_named(asked[0])} was never seen, and scenario {believed.scenario} does not help: {found}"
+        says = (
+            f"{display.configuration(asked[0])} was never seen, and scenario {believed.scenario} does not help: {found}"
+        )
         return Reach(nearest={}, odds={}, told={}, checks=(Check(name="seen", passed=False, says=says),))
     configurations = [asked[0], *found.rows]
     told = _simulated(believed, configurations, past.slos, seed)
@@ -144,8 +146,9 @@ def reach_out(
         band = f"{display.number(float(low))} to {display.number(float(high))}"
         said.append(f"{slo.name} {display.number(float(np.exp(change[slo.name])))} and {band}")
     says = (
-        f"{_named(asked[0])} was never seen: it is told from {_named(found.rows[0])} and what scenario "
-        f"{believed.scenario} says changes from there, its bias learnt from {len(found.rows)} configurations seen"
+        f"{display.configuration(asked[0])} was never seen: it is told from {display.configuration(found.rows[0])} and "
+        f"what scenario {believed.scenario} says changes from there, its bias learnt from {len(found.rows)} "
+        "configurations seen"
     )
     heard = f"the odds of a bad event change by, and with the simulator's bias, {'; '.join(said)}"
     checks = (Check(name="relied on", passed=False, says=says), Check(name="simulator", passed=True, says=heard))
@@ -221,9 +224,9 @@ def _look(windows: Windows, asked: Sequence[Mapping[str, Any]], slos: Sequence[S
         return "units are set to different values"
     if strange or counted:
         return f"it cannot set {strange[0]}" if strange else f"{counted[0]} has no predicate to judge its requests by"
-    parts = [name for name, level in one.items() if SETTINGS[name].form == "whole" and float(level) % 1]
+    parts = [name for name, level in one.items() if SETTINGS[name].form == "whole" and not _whole(level)]
     if parts:
-        return f"{parts[0]} is a whole number"
+        return f"{parts[0]} is a whole number there"
     labels = [name for name, level in one.items() if isinstance(level, str)]
     numbers = [name for name in one if name not in labels]
     table = windows.table.select(*[pl.col(name).cast(pl.String) for name in labels], *numbers).drop_nulls()
@@ -231,7 +234,8 @@ def _look(windows: Windows, asked: Sequence[Mapping[str, Any]], slos: Sequence[S
     counts = same.group_by(numbers, maintain_order=True).len().filter(pl.col("len") >= _RARE * table.height)
     counts = counts.sort("len", *numbers, descending=True).head(_MOST) if numbers else counts.clear()
     if counts.height < 2:
-        return f"nothing like {_named(one)} was run in two ways, so nobody knows how wrong it is when that changes"
+        lacks = "was run in two ways, so nobody knows how wrong it is when that changes"
+        return f"nothing like {display.configuration(one)} {lacks}"
     points = np.vstack([[[float(one[name]) for name in numbers]], counts.select(numbers).cast(pl.Float64).to_numpy()])
     at = np.column_stack([np.log(column) if (column > 0).all() else column for column in points.T])
     size = np.ptp(at[1:], axis=0)
@@ -241,10 +245,15 @@ def _look(windows: Windows, asked: Sequence[Mapping[str, Any]], slos: Sequence[S
     at = at / np.where(size > 0, size, 1.0)
     apart = np.linalg.norm(at[1:] - at[0], axis=1)
     if apart.min() > FARTHEST:
-        return f"{_named(one)} lies {display.number(float(apart.min()))} ranges beyond those seen; {FARTHEST:g} is most"
+        said = f"{display.configuration(one)} lies {display.number(float(apart.min()))} ranges beyond those seen"
+        return f"{said}; {FARTHEST:g} is most"
     order = np.argsort(apart, kind="stable")
     rows = [{name: one[name] if name in labels else float(row[name]) for name in one} for row in counts.to_dicts()]
     return _Seen(rows=[rows[place] for place in order], at=np.vstack([at[:1], at[1:][order]]))
+
+
+def _whole(level: object) -> bool:
+    return not isinstance(level, str) and float(str(level)).is_integer()
 
 
 def _simulated(
@@ -275,7 +284,3 @@ def _known(past: Past, network: Network, rows: Sequence[Mapping[str, Any]]) -> d
         share = np.clip(share, 1e-9, 1 - 1e-9)
         made[name] = np.log(share / (1 - share))
     return made
-
-
-def _named(row: Mapping[str, Any]) -> str:
-    return " with ".join(f"{name} = {display.level(level)}" for name, level in row.items())
