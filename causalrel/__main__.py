@@ -5,21 +5,38 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
+from types import FrameType
+
+
+class _Interrupt(KeyboardInterrupt):
+    """An interrupt of our own kind: where text run by ``exec`` meets the plain one, CPython kills itself at its end."""
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(_watched() if _limited() else _run())
+    code = _watched() if _limited() else _run()
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(code)
 
 
 def _run() -> int:
     try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         from causalrel.cli import main as run
 
         return run()
     except KeyboardInterrupt:
         return 130
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Interrupt, and again a second later where a callback of some library swallowed it."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 1)
+    raise _Interrupt
 
 
 def _limited() -> bool:
@@ -33,6 +50,8 @@ def _limited() -> bool:
 
 def _watched() -> int:
     """Run in a child, so that one which dies for want of memory is told in a sentence."""
+    import tempfile
+
     from causalrel import errors
 
     os.environ.setdefault("_RJEM_MALLOC_CONF", "background_thread:false")

@@ -229,6 +229,43 @@ def test_interrupted(tmp_path: Path) -> None:
         os.killpg(one.pid, 0)
 
 
+WAITS = {
+    "in text that runs": "exec('print(1, flush=True); time.sleep(30)')",
+    "in a callback of a library": (
+        "ctypes.CFUNCTYPE(None)(lambda: print(1, flush=True) or time.sleep(30))(); time.sleep(30)"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", WAITS)
+def test_interrupted_where_an_interrupt_is_lost(tmp_path: Path, where: str) -> None:
+    (tmp_path / "asked.py").write_text(
+        f"""
+import ctypes, time
+from causalrel import __main__, cli
+
+def main():
+    try:
+        {WAITS[where]}
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+cli.main = main
+__main__.main()
+"""
+    )
+    around = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "asked"], env=around, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == b"1\n"
+        one.send_signal(signal.SIGINT)
+        _, err = one.communicate(timeout=20)
+    assert one.returncode == 130, err
+
+
 def test_nowhere_to_write_and_no_home(data: Path) -> None:
     usual = run(budget(data))
     made = run(budget(data), cwd="/proc", env={"TMPDIR": "/proc"})
