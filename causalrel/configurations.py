@@ -35,7 +35,9 @@ class _Found:
     unknown: list[str] = field(default_factory=list)
 
 
-def check_configurations(windows: Windows, network: Network, values: Mapping[str, NDArray[Any]]) -> list[Check]:
+def check_configurations(
+    windows: Windows, network: Network, values: Mapping[str, NDArray[Any]], workload: Sequence[str] = ()
+) -> list[Check]:
     """Say what an answer about some settings relies on: windows that had them, windows around them, or nothing.
 
     A number beyond those seen is answered only where every mechanism that it enters is a surface that was tried there:
@@ -50,6 +52,8 @@ def check_configurations(windows: Windows, network: Network, values: Mapping[str
         The network.
     values : mapping of str to ndarray, shape (n,)
         Values that are set together, row by row.
+    workload : sequence of str
+        Workload that is moved beside them, of which it is asked elsewhere how much was seen.
 
     Returns
     -------
@@ -70,9 +74,16 @@ def check_configurations(windows: Windows, network: Network, values: Mapping[str
     """
     found = _look(windows, network, values)
     hidden = sorted(
-        {h for name in values for slo in network.slos for h in hidden_confounders(network.graph, name, slo.name)}
+        {
+            hidden
+            for name in (*values, *workload)
+            for slo in network.slos
+            for hidden in hidden_confounders(network.graph, name, slo.name)
+        }
     )
     seen = f"windows had {'; '.join(found.seen)}" if found.seen else "windows lie on all sides of what is set"
+    if not values:
+        seen = "nothing is set beside the workload"
     return [
         Check(
             name="seen",
@@ -142,7 +153,7 @@ def _look(windows: Windows, network: Network, values: Mapping[str, NDArray[Any]]
     kinds = {name: windows.variable(name).kind == "category" for name in values}
     known = {name: None if kinds[name] else _numbers(windows, name) for name in values}
     few = [name for name, numbers in known.items() if numbers is None or len(numbers) <= FEW]
-    asked = pl.DataFrame(dict(values)).unique(maintain_order=True)
+    asked = pl.DataFrame(dict(values)).unique(maintain_order=True) if values else pl.DataFrame()
     for row in asked.iter_rows(named=True):
         outside = {name: said for name in values if (said := _unknown(windows, name, row[name], known[name]))}
         reached = {name: _tried(network, name, row[name], known[name]) for name in outside}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from causalrel import display, errors
 from causalrel.configurations import check_configurations
 from causalrel.decisions import LOSS, check_loss, decide
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.futures import Ahead, draw_futures, hours_left, spent_of
+from causalrel.futures import Ahead, Move, draw_futures, hours_left, spent_of
 from causalrel.futures.costs import Cost, draw_costs
 from causalrel.futures.histories import Past, past_of
+from causalrel.futures.steps import ASSUMED, GROWN, account_of, steps_of
 from causalrel.networks import Network
 from causalrel.slos import SLO
-from causalrel.variables import parse_duration
+from causalrel.variables import Variable, parse_duration
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
 _Key = tuple[str, str, str, datetime]
 
 _HOUR = timedelta(hours=1)
-#: Checks that a simulator answers anew.
+#: Checks that a simulator answers anew, and those for which an answer is refused.
 _REACHED = ("seen", "relied on", "seen often")
+_REFUSED = ("seen", "hidden causes", "workload seen")
+_CHANGED = ", and the odds of a bad event moved by as much as these say of what is set"
 _METHOD = (
     "how much comes on each day drawn by what the days seen say of memory and of weekends; whole past days of as much, "
-    "with their workload and engine residuals and with configuration and hardware as last seen{changed}, run through "
-    "the fitted mechanisms; times a level that remembers, with its settings and where it stands now drawn from what "
-    "the days seen leave; over-dispersed event counts"
+    "with their workload and engine metrics run through the fitted mechanisms; configuration and hardware held as last "
+    "seen, by what SLOs fitted to workload, configuration and hardware alone say of it{changed}; times a level that "
+    "remembers, with its settings and where it stands now drawn from what the days seen leave; over-dispersed event "
+    "counts"
 )
 
 
@@ -81,7 +86,7 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     True
     """
     past = past_of(windows, network, parse_duration(horizon, "horizon"))
-    ahead = draw_futures(past, network, {"as is": {}}, draws, seed)
+    ahead = draw_futures(past, account_of(windows, network, seed), {"as is": {}}, draws, seed)
     costs = draw_costs(windows, network, past, lambda _: {"as is": {}}, (), draws, seed)
     terms, made = _terms(past, ahead, costs)
     checks = (*_checks(past, network), *_lasting(past, terms, made), *(cost.check for cost in costs))
@@ -119,7 +124,8 @@ def whatif(
         A network fitted to them.
     do : mapping of str to level or expression
         Config or hardware variables set from now on, in every unit; text on a number is an expression on the last seen
-        values, such as ``"gpu_count * 2"``.
+        values, such as ``"gpu_count * 2"``. Of workload, numbers may be moved by an expression on themselves, which is
+        taken window by window: ``"load * 1.2"`` for a fifth more requests (:mod:`causalrel.futures.growths`).
     horizon : str
         How far ahead, such as ``7d``.
     loss : tuple of float
@@ -138,12 +144,13 @@ def whatif(
     Estimate
         As :func:`forecast`, with scenarios ``as is``, ``changed`` and ``difference``, and a ``decision`` as
         :func:`causalrel.decisions.decide` makes it; bounded between values that were seen, where mechanisms reach
-        beyond them and where a simulator does, refused elsewhere or where a hidden cause stands in the way.
+        beyond them, where a simulator does and where more would come than windows had, refused elsewhere or where a
+        hidden cause stands in the way.
 
     Raises
     ------
     CausalrelError
-        When ``do`` names what nobody can set, or a value is no value.
+        When ``do`` names what nobody can set or move so, or a value is no value.
 
     Examples
     --------
@@ -164,33 +171,26 @@ def whatif(
         changed = {name: _value(days, windows, name, level) for name, level in do.items()}
         return {"as is": {}, "changed": changed}
 
-    asked = settings(past)
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    checks = [*_checks(past, network), *check_configurations(windows, network, asked["changed"])]
-    method = _METHOD.format(changed=" or as set")
-    odds: dict[str, NDArray[np.float64]] = {}
-    if scenario is not None and _unseen(checks):
-        from causalrel.futures.reaches import REACHED, reach_out
-
-        reach = reach_out(windows, network, past, asked["changed"], scenario, draws, seed)
-        checks = [check for check in checks if check.name not in _REACHED] + list(reach.checks)
-        asked["changed"], odds, method = reach.nearest, reach.odds, f"{method}; {REACHED}"
-    assumptions = _assumptions(network)
+    plan = _plan(windows, network, past, settings(past)["changed"], scenario, draws, seed)
+    assumptions = (*_assumptions(network), *plan.assumed)
     origin = windows.origin(seed, network.graph.fingerprint())
-    if any(check.name in ("seen", "hidden causes") and not check.passed for check in checks):
-        return refusal(question, method=method, checks=checks, origin=origin, assumptions=assumptions)
-    costs = draw_costs(windows, network, past, (lambda _: {"as is": {}}) if odds else settings, tuple(do), draws, seed)
-    terms, made = _terms(past, draw_futures(past, network, asked, draws, seed, {"changed": odds}), costs)
-    checks += [*_lasting(past, terms, made), *(cost.check for cost in costs)]
+    if _refused(plan.checks):
+        return refusal(question, method=plan.method, checks=plan.checks, origin=origin, assumptions=assumptions)
+    told = settings if plan.priced else lambda _: {"as is": {}}
+    costs = draw_costs(windows, plan.network, past, told, tuple(do), draws, seed)
+    asked: dict[str, dict[str, NDArray[Any]]] = {"as is": {}, "changed": {}}
+    terms, made = _terms(past, draw_futures(past, plan.network, asked, draws, seed, {"changed": plan.moves}), costs)
+    checks = (*plan.checks, *_lasting(past, terms, made), *(cost.check for cost in costs))
     answer = Estimate(
         question=question,
         draws=made,
         terms=terms,
         unit="1",
-        method=method,
+        method=plan.method,
         assumptions=assumptions,
-        checks=tuple(checks),
+        checks=checks,
         verdict="answered" if all(check.passed for check in checks) else "bounded",
         origin=origin,
     )
@@ -198,14 +198,77 @@ def whatif(
     return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
 
 
-def _settable(network: Network, do: Mapping[str, object]) -> None:
-    for name in do:
+@dataclass(slots=True, kw_only=True)
+class _Plan:
+    """How a change is drawn: what moves SLOs, and what tells the costs."""
+
+    network: Network
+    checks: list[Check]
+    method: str
+    moves: dict[str, Move] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    priced: bool = True
+
+
+def _plan(
+    windows: Windows,
+    network: Network,
+    past: Past,
+    asked: Mapping[str, NDArray[Any]],
+    scenario: Told | None,
+    draws: int,
+    seed: int,
+) -> _Plan:
+    """Say what a change relies on, and how it is drawn."""
+    workload = {name: values for name, values in asked.items() if not windows.variable(name).settable}
+    settings = {name: values for name, values in asked.items() if name not in workload}
+    checks = [*_checks(past, network), *check_configurations(windows, network, settings, tuple(workload))]
+    plan = _Plan(network=network, checks=checks, method=_METHOD.format(changed=_CHANGED))
+    reached: dict[str, Move] = {}
+    if _refused(checks) and (scenario is None or not _unseen(checks)):
+        return plan
+    plan.network = account_of(windows, network, seed)
+    if _unseen(checks) and scenario is not None:
+        from causalrel.futures.reaches import REACHED, reach_out
+
+        reach = reach_out(windows, plan.network, past, settings, scenario, draws, seed)
+        plan.checks = [check for check in checks if check.name not in _REACHED] + list(reach.checks)
+        settings, reached, plan.priced = reach.nearest, reach.moves, False
+        plan.method += f"; {REACHED}"
+        if _refused(plan.checks):
+            return plan
+    steps = steps_of(windows, plan.network, past, settings, workload, draws, seed)
+    plan.moves = {
+        name: replace(move, odds=move.odds + reached[name].odds) if name in reached else move
+        for name, move in steps.moves.items()
+    }
+    plan.checks += steps.checks
+    if workload:
+        plan.assumed, plan.method = ASSUMED, f"{plan.method}; {GROWN}"
+    return plan
+
+
+def _refused(checks: Sequence[Check]) -> bool:
+    return any(check.name in _REFUSED and not check.passed for check in checks)
+
+
+def _settable(network: Network, do: Mapping[str, float | int | str]) -> None:
+    for name, level in do.items():
         variable = network.mechanism(name).variable
-        if not variable.settable:
+        if not variable.settable and not _moves(variable, level):
             raise errors.bad_question(
                 f"whatif: '{name}' is of role {variable.role}, which nobody can set",
-                "set config or hardware variables",
+                "set config or hardware variables, or move workload by an expression on itself, such as load * 1.2",
             )
+
+
+def _moves(variable: Variable, level: float | int | str) -> bool:
+    """Tell whether a level moves a number of workload by an expression on itself."""
+    if variable.role != "workload" or variable.kind == "category" or not isinstance(level, str):
+        return False
+    from causalrel.expressions import columns_of
+
+    return variable.name in columns_of(level)
 
 
 def _terms(
@@ -275,22 +338,34 @@ def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> lis
 
 def _value(past: Past, windows: Windows, name: str, level: float | int | str) -> NDArray[Any]:
     variable = windows.variable(name)
-    now = past.current[name]
+    if not variable.settable:
+        rows = {**past.columns, **past.current}
+        return _computed(str(level), name, rows, least=0.0, example="load * 1.2")
+    count = len(past.bin)
     if variable.kind == "category":
-        return np.full(len(now), str(level))
-    if not isinstance(level, str):
-        return np.full(len(now), float(level))
+        return np.full(count, str(level))
     try:
-        return np.full(len(now), float(level))
+        return np.full(count, float(level))
     except ValueError:
-        pass
+        return _computed(str(level), name, past.current, least=-np.inf, example="gpu_count * 2")
+
+
+def _computed(
+    text: str, name: str, rows: Mapping[str, NDArray[Any]], *, least: float, example: str
+) -> NDArray[np.float64]:
+    """Return what an expression makes of the numbers of some rows."""
     from causalrel.expressions import compile_expression
 
-    numbers = {key: value for key, value in past.current.items() if value.dtype.kind == "f"}
-    made = pl.DataFrame(numbers).select(compile_expression(level, sorted(numbers), "do").alias("set"))["set"]
+    numbers = {key: value for key, value in rows.items() if value.dtype.kind == "f"}
+    made = pl.DataFrame(numbers).select(compile_expression(text, sorted(numbers), "do").alias("set"))["set"]
     if not made.dtype.is_numeric() or made.null_count():
-        raise errors.bad_question(f"whatif: '{level}' gives no number for '{name}'", "write one such as gpu_count * 2")
-    return made.cast(pl.Float64).to_numpy()
+        raise errors.bad_question(f"whatif: '{text}' gives no number for '{name}'", f"write one such as {example}")
+    values = made.cast(pl.Float64).to_numpy()
+    if not (np.isfinite(values) & (values >= least)).all():
+        raise errors.bad_question(
+            f"whatif: '{text}' makes '{name}' endless or less than nothing", f"write one such as {example}"
+        )
+    return values
 
 
 def _checks(past: Past, network: Network) -> tuple[Check, ...]:

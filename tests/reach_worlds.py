@@ -133,4 +133,4 @@ def reached(made: World, network: cr.Network, seed: int) -> dict[str, tuple[np.n
     past = past_of(made.windows, network, timedelta(days=AHEAD), also=("batch_size",))
     values = {"batch_size": np.full(len(past.bin), float(made.asked))}
     reach = reach_out(made.windows, network, past, values, made.believed, 1000, seed)
-    return {name: (draws, reach.told[name]) for name, draws in reach.odds.items()}
+    return {name: (draws.odds[:, 0], reach.told[name]) for name, draws in reach.moves.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _DAY = timedelta(days=1)
 #: Log of the most that the amounts of a past day are multiplied by for a day to come.
 _MOST = float(np.log(10))
 
-_NONE: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 #: Rows run through the mechanisms at once, over all draws.
 _CHUNK = 4096
@@ -43,19 +43,43 @@ class Ahead:
     ----------
     bad, total : ndarray of float64, shape (draws, n_bins)
         Events.
+    growth : float
+        Times as many events as there were.
     """
 
     bad: Floats
     total: Floats
+    growth: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What moves an SLO in a scenario beside what the network's mechanisms say.
+
+    Parameters
+    ----------
+    odds : ndarray of float64, shape (draws, 1) or (draws, n_bins_seen)
+        What is added to the log odds of a bad event in each future, throughout or where a bin of the past comes again.
+    growth : ndarray of float64, shape (n_bins_seen,), optional
+        Times as many events as there were in a bin of the past; once where not given.
+
+    Examples
+    --------
+    >>> Move(odds=np.zeros((2, 1))).growth is None
+    True
+    """
+
+    odds: Floats
+    growth: Floats | None = None
 
 
 def draw_futures(
     past: Past,
-    network: Network,
+    account: Network,
     scenarios: Mapping[str, Mapping[str, NDArray[Any]]],
     draws: int,
     seed: int,
-    odds: Mapping[str, Mapping[str, Floats]] = _NONE,
+    moves: Mapping[str, Mapping[str, Move]] = _NONE,
 ) -> dict[str, dict[str, Ahead]]:
     """Draw futures that serve every scenario.
 
@@ -63,16 +87,16 @@ def draw_futures(
     ----------
     past : Past
         The days they are drawn from.
-    network : Network
-        The network.
+    account : Network
+        How SLOs follow from what can be set and what comes, in as many draws as the mechanisms of the days.
     scenarios : mapping of str to mapping of str to ndarray
         What each sets, as a value a row of the past; the first is the one the others are paired with.
     draws : int
         Number of futures.
     seed : int
         Their seed.
-    odds : mapping of str to mapping of str to ndarray of float64, shape (draws,)
-        By scenario and SLO, what is added to the log odds of a bad event.
+    moves : mapping of str to mapping of str to Move
+        By scenario and SLO, what moves it beside what is set.
 
     Returns
     -------
@@ -90,8 +114,10 @@ def draw_futures(
     (10, 15)
     """
     weights = {slo.name: past.columns[f"{slo.name}.total"] for slo in past.slos}
-    fitted, expected = add_up(past, weights, scenarios, network.n_draws)
-    slot, which, times = draw_days(past, network.n_draws, draws, seed)
+    days = replace(past, mechanisms=account.causes(list(weights)))
+    was, expected = add_up(days, weights, scenarios, account.n_draws)
+    fitted = was if len(days.mechanisms) == len(past.mechanisms) else add_up(past, weights, {}, account.n_draws)[0]
+    slot, which, times = draw_days(past, account.n_draws, draws, seed)
     made: dict[str, dict[str, Ahead]] = {name: {} for name in scenarios}
     for place, slo in enumerate(past.slos):
         rng = np.random.default_rng([seed, 6, place])
@@ -108,33 +134,51 @@ def draw_futures(
         level = level * rng.gamma(np.broadcast_to(size, level.shape)) / size
         events = np.rint(total[slot] * times * past.parts).astype(np.int64)
         factor = (rhythm * usual / np.maximum(total, 1e-9))[slot] * level * week[len(usual) :][: level.shape[1]]
-        first: tuple[NDArray[np.int64], Floats] | None = None
+        first: _Drawn | None = None
         for name in scenarios:
-            change = (expected[name][slo.name] + 1e-9) / (fitted[slo.name] + 1e-9)
+            change = (expected[name][slo.name] + 1e-9) / (was[slo.name] + 1e-9)
             share = np.minimum(factor * change[slot, which], 0.999)
-            if slo.name in odds.get(name, {}):
-                share = _shifted(share, odds[name][slo.name])
-            bad = rng.binomial(events, share) if first is None else _paired(*first, events, share, [seed, 7, place])
-            first = first or (bad, share)
-            made[name][slo.name] = Ahead(bad=bad.astype(np.float64), total=events.astype(np.float64))
+            move, amount, growth = moves.get(name, {}).get(slo.name), events, 1.0
+            if move is not None:
+                share = _shifted(
+                    share, move.odds if move.odds.shape[1] == 1 else np.take_along_axis(move.odds, slot, 1)
+                )
+            if move is not None and move.growth is not None:
+                amount = np.rint((total * move.growth)[slot] * times * past.parts).astype(np.int64)
+                growth = float(total @ move.growth) / max(float(total.sum()), 1e-9)
+            bad = _paired(first, amount, share, [seed, 7, place]) if first else rng.binomial(amount, share)
+            first = first or _Drawn(bad, amount, share)
+            made[name][slo.name] = Ahead(bad=bad.astype(np.float64), total=amount.astype(np.float64), growth=growth)
     return made
 
 
+class _Drawn(NamedTuple):
+    """What the first scenario drew."""
+
+    bad: NDArray[np.int64]
+    events: NDArray[np.int64]
+    share: Floats
+
+
 def _shifted(share: Floats, odds: Floats) -> Floats:
-    """Add to the log odds of shares, one number a future."""
+    """Add to the log odds of shares."""
     with np.errstate(divide="ignore"):
-        made: Floats = np.log(share) - np.log1p(-share) + odds[:, None]
-    return np.minimum(expit(made), 0.999)
+        made: Floats = np.log(share) - np.log1p(-share) + odds
+    return np.where(odds == 0, share, np.minimum(expit(made), 0.999))
 
 
-def _paired(
-    bad: NDArray[np.int64], share: Floats, events: NDArray[np.int64], changed: Floats, seed: list[int]
-) -> NDArray[np.int64]:
-    """Thin the bad events where their share falls, and make good ones bad where it rises; none where it stays."""
-    rng = np.random.default_rng(seed)
-    fewer = rng.binomial(bad, np.minimum(changed / np.maximum(share, 1e-300), 1.0))
-    more = rng.binomial(events - bad, np.clip((changed - share) / (1 - share), 0.0, 1.0))
-    return np.where(changed <= share, fewer, bad + more)
+def _paired(first: _Drawn, events: NDArray[np.int64], share: Floats, seed: list[int]) -> NDArray[np.int64]:
+    """Thin the bad events where their share falls, and make good ones bad where it rises; none where it stays.
+
+    Of fewer events any are left out; those that come beside the first scenario's are drawn anew.
+    """
+    rng, bad, same = np.random.default_rng(seed), first.bad, np.minimum(events, first.events)
+    fewer = rng.binomial(bad, np.minimum(share / np.maximum(first.share, 1e-300), 1.0))
+    more = rng.binomial(first.events - bad, np.clip((share - first.share) / (1 - first.share), 0.0, 1.0))
+    made = np.where(share <= first.share, fewer, bad + more)
+    if (same < first.events).any():
+        made = rng.hypergeometric(made, first.events - made, same)
+    return np.asarray(made + rng.binomial(events - same, share))
 
 
 def draw_days(past: Past, n_draws: int, draws: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
@@ -221,7 +265,7 @@ def spent_of(past: Past, slo: SLO, ahead: Ahead) -> Floats:
     late = (past.opens[slo.name] - past.end) / _DAY * past.per_day
     counted = np.arange(ahead.bad.shape[1]) >= late
     total = (ahead.total * counted).sum(axis=1)
-    later = past.rest[slo.name] * past.columns[f"{slo.name}.total"].sum() / past.days
+    later = past.rest[slo.name] * past.columns[f"{slo.name}.total"].sum() / past.days * ahead.growth
     allowed = np.maximum((seen + total + later) * slo.allowed, 1e-9)
     bad = np.hstack([np.zeros((len(total), 1)), (ahead.bad * counted).cumsum(axis=1)])
     return np.asarray((used + bad) / allowed[:, None])
@@ -263,6 +307,7 @@ def add_up(
     weights: Mapping[str, Floats],
     scenarios: Mapping[str, Mapping[str, NDArray[Any]]],
     n_draws: int,
+    times: Mapping[str, Floats] = _NONE,
 ) -> tuple[dict[str, Floats], dict[str, dict[str, Floats]]]:
     """Add up what mechanisms give, times a weight a row, by bin and draw; rows in chunks to bound memory.
 
@@ -276,6 +321,8 @@ def add_up(
         What each sets, as a value a row.
     n_draws : int
         Draws of the mechanisms.
+    times : mapping of str to ndarray of float64, shape (n_rows,)
+        By scenario, what the weights of each row are multiplied by; ones where not given.
 
     Returns
     -------
@@ -302,9 +349,14 @@ def add_up(
         columns = {name: column[rows] for name, column in past.columns.items()}
         left = residuals(past.mechanisms, columns)
         bins, firsts = np.unique(past.bin[rows], return_index=True)
-        for sums, values in [(was, {}), *((made[name], {**past.current, **do}) for name, do in scenarios.items())]:
+        scenes = [
+            (was, {}, None),
+            *((made[name], {**past.current, **do}, times.get(name)) for name, do in scenarios.items()),
+        ]
+        for sums, values, factor in scenes:
             found = run(past.mechanisms, columns, left, {name: value[rows] for name, value in values.items()})
             for name, weight in weights.items():
-                amounts = weight[rows][:, None] * found[name].reshape(len(weight[rows]), -1)
+                counted = weight[rows] if factor is None else weight[rows] * factor[rows]
+                amounts = counted[:, None] * found[name].reshape(len(counted), -1)
                 sums[name][bins] += np.add.reduceat(amounts, firsts, axis=0)
     return was, made

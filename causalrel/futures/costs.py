@@ -14,7 +14,7 @@ from causalrel.estimates import Check
 from causalrel.expressions import columns_of
 from causalrel.fitting import fit_mechanism
 from causalrel.futures import add_up, draw_days
-from causalrel.futures.histories import Past, days_of
+from causalrel.futures.histories import Past, days_of, times_of
 from causalrel.graphs import Edge
 from causalrel.identification import hidden_confounders
 from causalrel.networks import Mechanism, Network
@@ -131,7 +131,8 @@ def _cost(
     requests = days.columns[_LOAD] * windows.width.total_seconds() / share
     moved = mechanism.form != "observed" and not hidden
     asked = settings(days) if moved else {"as is": {}}
-    sums = add_up(days, {name: requests}, asked, network.n_draws)[1]
+    more = {one: times_of(days, do) for one, do in asked.items() if _LOAD in do}
+    sums = add_up(days, {name: requests}, asked, network.n_draws, more)[1]
     slot, which, times = draw_days(past, network.n_draws, draws, seed)
     quantity, unit = _ADDED[name]
     found = {scenario: (sums[scenario][name][slot, which] * times) @ past.parts for scenario in asked}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from causalrel import display, errors
 from causalrel.mechanisms.drafts import rows_of
 from causalrel.networks import Mechanism, Network
 from causalrel.slos import SLO, slo_window
+from causalrel.telemetry.schema import LOAD
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -212,6 +214,36 @@ def days_of(
         horizon=horizon,
         end=end,
     )
+
+
+def times_of(past: Past, do: Mapping[str, NDArray[Any]]) -> Floats:
+    """Return how many times as many requests come in each row where their rate, ``load``, is set.
+
+    Parameters
+    ----------
+    past : Past
+        The rows.
+    do : mapping of str to ndarray, shape (n_rows,)
+        What is set.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,)
+        Factors; ones where the rate is not set, or was zero.
+
+    Examples
+    --------
+    >>> import causalrel as cr
+    >>> windows = cr.window(cr.load_dataset("llm-canary"), cr.load_slos("llm-chat"), every="1h", by="node")
+    >>> past = days_of(windows, (), timedelta(days=1), also=("load",))
+    >>> float(times_of(past, {"load": past.columns["load"] * 1.2}).mean().round(3))
+    1.2
+    """
+    made: Floats = np.ones(len(past.bin))
+    if LOAD.name in do:
+        was = past.columns[LOAD.name]
+        made = np.divide(do[LOAD.name], was, out=made, where=was > 0)
+    return made
 
 
 def _slos(network: Network, horizon: timedelta) -> tuple[SLO, ...]:

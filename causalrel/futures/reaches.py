@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import polars as pl
 
 from causalrel import display
 from causalrel.estimates import Check
-from causalrel.futures import add_up
+from causalrel.futures import Move, add_up
 from causalrel.futures.histories import Past
 from causalrel.networks import Network
 from causalrel.simulation import simulate
@@ -53,7 +53,7 @@ class Reach:
     ----------
     nearest : dict of str to ndarray, shape (n_rows,)
         The nearest configuration that was run, as a value a row of the past.
-    odds : dict of str to ndarray of float64, shape (draws,)
+    moves : dict of str to Move
         By SLO, draws of what the change from there adds to the log odds of a bad event.
     told : dict of str to float
         What the simulator alone says of it.
@@ -62,7 +62,7 @@ class Reach:
     """
 
     nearest: dict[str, NDArray[Any]]
-    odds: dict[str, Floats]
+    moves: dict[str, Move]
     told: dict[str, float]
     checks: tuple[Check, ...]
 
@@ -123,7 +123,7 @@ def reach_out(
     >>> past = past_of(windows, network, timedelta(days=1), also=("batch_size",))
     >>> values = {"batch_size": np.full(len(past.bin), 10.0)}
     >>> reach = reach_out(windows, network, past, values, "llm-canary", 400, 0)
-    >>> float(reach.nearest["batch_size"][0]), bool(reach.odds["ttft"].mean() < 0)
+    >>> float(reach.nearest["batch_size"][0]), bool(reach.moves["ttft"].odds.mean() < 0)
     (8.0, True)
     """
     believed = load_scenario(scenario)
@@ -133,16 +133,17 @@ def reach_out(
         says = (
             f"{display.configuration(asked[0])} was never seen, and scenario {believed.scenario} does not help: {found}"
         )
-        return Reach(nearest={}, odds={}, told={}, checks=(Check(name="seen", passed=False, says=says),))
+        return Reach(nearest={}, moves={}, told={}, checks=(Check(name="seen", passed=False, says=says),))
     configurations = [asked[0], *found.rows]
     told = _simulated(believed, configurations, past.slos, seed)
     known = _known(past, network, found.rows)
     change = {name: float(both[0] - both[1]) for name, both in told.items()}
-    odds, said = {}, []
+    moves, said = {}, []
     for place, slo in enumerate(past.slos):
         rng = np.random.default_rng([seed, 20, place])
-        odds[slo.name] = beyond(told[slo.name], known[slo.name], found.at, draws, rng)
-        low, high = np.exp(np.quantile(odds[slo.name], [0.05, 0.95]))
+        odds = beyond(told[slo.name], known[slo.name], found.at, draws, rng)
+        moves[slo.name] = Move(odds=odds[:, None])
+        low, high = np.exp(np.quantile(odds, [0.05, 0.95]))
         band = f"{display.number(float(low))} to {display.number(float(high))}"
         said.append(f"{slo.name} {display.number(float(np.exp(change[slo.name])))} and {band}")
     says = (
@@ -153,7 +154,7 @@ def reach_out(
     heard = f"the odds of a bad event change by, and with the simulator's bias, {'; '.join(said)}"
     checks = (Check(name="relied on", passed=False, says=says), Check(name="simulator", passed=True, says=heard))
     nearest = {name: np.full(len(past.bin), level) for name, level in found.rows[0].items()}
-    return Reach(nearest=nearest, odds=odds, told=change, checks=checks)
+    return Reach(nearest=nearest, moves=moves, told=change, checks=checks)
 
 
 def beyond(told: Floats, known: Floats, at: Floats, draws: int, rng: np.random.Generator) -> Floats:
@@ -277,7 +278,8 @@ def _known(past: Past, network: Network, rows: Sequence[Mapping[str, Any]]) -> d
         str(place): {name: np.full(len(past.bin), level) for name, level in row.items()}
         for place, row in enumerate(rows)
     }
-    sums = add_up(past, weights, scenarios, network.n_draws)[1]
+    days = replace(past, mechanisms=network.causes(list(weights)))
+    sums = add_up(days, weights, scenarios, network.n_draws)[1]
     made = {}
     for name, weight in weights.items():
         share = np.column_stack([sums[place][name].sum(axis=0) for place in scenarios]) / max(float(weight.sum()), 1e-9)

@@ -42,17 +42,37 @@ def residuals(mechanisms: Sequence[Mechanism], columns: Columns) -> dict[str, ND
     >>> residuals((), {})
     {}
     """
+    check_forms(mechanisms)
+    return {
+        m.variable.name: m.scaled(columns[m.variable.name].astype(np.float64))[:, None] - m.predictor(columns)
+        for m in mechanisms
+        if m.additive
+    }
+
+
+def check_forms(mechanisms: Sequence[Mechanism]) -> None:
+    """Refuse mechanisms that windows cannot be run through.
+
+    Parameters
+    ----------
+    mechanisms : sequence of Mechanism
+        The mechanisms.
+
+    Raises
+    ------
+    CausalrelError
+        When one is a table of states.
+
+    Examples
+    --------
+    >>> check_forms(())
+    """
     tables = [m.variable.name for m in mechanisms if m.form == "table"]
     if tables:
         raise errors.refused(
             "running a network of tables forward over windows",
             f"{', '.join(tables[:8])} follow tables of states; ask query, infer or recover, or fit without states=",
         )
-    return {
-        m.variable.name: m.scaled(columns[m.variable.name].astype(np.float64))[:, None] - m.predictor(columns)
-        for m in mechanisms
-        if m.additive
-    }
 
 
 def produce(mechanism: Mechanism, values: Columns, residual: NDArray[np.float64] | None) -> NDArray[np.float64]:

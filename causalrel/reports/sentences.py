@@ -233,7 +233,8 @@ def decision(answer: Estimate) -> list[str]:
     if not answer.decision:
         return []
     between = next((check.says for check in answer.failed if check.name == "relied on"), "")
-    return [f"Decision: {answer.said('decision')}.", f"It relies on this: {between or answer.said('seen')}."]
+    relied = "; ".join(said for said in (between or answer.said("seen"), answer.said("workload seen")) if said)
+    return [f"Decision: {answer.said('decision')}.", f"It relies on this: {relied}."]
 
 
 def settings(do: Mapping[str, Any] | None) -> str:
