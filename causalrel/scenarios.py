@@ -125,7 +125,7 @@ def whatif(
     do : mapping of str to level or expression
         Config or hardware variables set from now on, in every unit; text on a number is an expression on the last seen
         values, such as ``"gpu_count * 2"``. Of workload, numbers may be moved by an expression on themselves, which is
-        taken window by window: ``"load * 1.2"`` for a fifth more requests (:mod:`causalrel.futures.growths`).
+        taken window by window: ``"load * 1.2"`` for a fifth more requests (:mod:`causalrel.futures.steps`).
     horizon : str
         How far ahead, such as ``7d``.
     loss : tuple of float
@@ -219,7 +219,7 @@ def _plan(
     draws: int,
     seed: int,
 ) -> _Plan:
-    """Say what a change relies on, and how it is drawn."""
+    """Say what a change relies on, and how it is drawn: where mechanisms alone reach what was never seen, by these."""
     workload = {name: values for name, values in asked.items() if not windows.variable(name).settable}
     settings = {name: values for name, values in asked.items() if name not in workload}
     checks = [*_checks(past, network), *check_configurations(windows, network, settings, tuple(workload))]
@@ -227,7 +227,9 @@ def _plan(
     reached: dict[str, Move] = {}
     if _refused(checks) and (scenario is None or not _unseen(checks)):
         return plan
-    plan.network = account_of(windows, network, seed)
+    account = account_of(windows, network, seed)
+    if not _refused(check_configurations(windows, account, settings)) or _refused(checks):
+        plan.network = account
     if _unseen(checks) and scenario is not None:
         from causalrel.futures.reaches import REACHED, reach_out
 

@@ -112,7 +112,7 @@ Where = Annotated[str | None, typer.Option("--where", help="Only windows that me
 Effects = Annotated[list[str] | None, typer.Option("--effect", help="batch_size or batch_size=8,16; may be repeated.")]
 Through = Annotated[list[str] | None, typer.Option("--through", help="Tell what goes through it; may be repeated.")]
 As = Annotated[Form, typer.Option("--as", help="Parquet, OTLP JSON, or Prometheus (samples alone).")]
-Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE to set; may be repeated.")]
+Do = Annotated[list[str] | None, typer.Option("--do", help="VARIABLE=VALUE, or load=load * 1.2; may be repeated.")]
 Loss = Annotated[str | None, typer.Option("--loss", help="SHIP,HOLD: of harm shipped, of a fine change held; 10,1.")]
 Simulator = Annotated[
     str | None, typer.Option("--scenario", help="Simulator to ask where nothing like it was seen: a name or YAML file.")
