@@ -19,6 +19,7 @@ from causalrel.futures import Move, draw_futures, spent_of
 from causalrel.futures.histories import past_of
 from causalrel.futures.steps import account_of, steps_of
 from causalrel.networks import expit
+from causalrel.reports.sentences import settings
 from causalrel.variables import Variable
 
 SLOPE = 1.5
@@ -230,6 +231,11 @@ def test_on_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "It relies on this: nothing is set beside the workload; 1% of the windows had more load than" in out.replace(
         "\\", ""
     )
+
+
+def test_a_report_writes_an_expression_once() -> None:
+    do = {"load": "load * 1.2", "model": "model-v2", "gpu_count": "2*gpu_count", "batch_size": 8}
+    assert settings(do) == "load * 1.2 and model = model-v2 and 2*gpu_count and batch_size = 8"
 
 
 @pytest.mark.slow

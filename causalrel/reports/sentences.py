@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -238,8 +239,17 @@ def decision(answer: Estimate) -> list[str]:
 
 
 def settings(do: Mapping[str, Any] | None) -> str:
-    """Write what is set, such as ``batch_size = 8``."""
-    return " and ".join(f"{name} = {display.level(level)}" for name, level in (do or {}).items()) or "the change"
+    """Write what is set, such as ``batch_size = 8``; an expression on the variable itself stands alone."""
+    told = [
+        str(level) if _moves(name, level) else f"{name} = {display.level(level)}" for name, level in (do or {}).items()
+    ]
+    return " and ".join(told) or "the change"
+
+
+def _moves(name: str, level: object) -> bool:
+    """Tell whether a level is an expression on the variable that it is of, such as ``load * 1.2``."""
+    own, sign = rf"(?<![\w-]){re.escape(name)}(?![\w-])", "(?:[*/+]| - )"
+    return isinstance(level, str) and bool(re.search(rf"{own}\s*{sign}|{sign}\s*{own}", level))
 
 
 def headline(
@@ -331,6 +341,7 @@ def _outlook(budget: str, used: float | None, answer: Estimate, do: Mapping[str,
         rates = " to ".join(display.number(burn, 2) for burn in burns)
         after = f"and that probability to {changed}"
         if changed == chance(as_is.gone):
-            after = "too little to save the budget" if as_is.gone > 0.5 else "and that probability stays"
+            lost = as_is.gone > 0.5 and turn == "cut"
+            after = "too little to save the budget" if lost else "and that probability stays"
         said += f"; {settings(do)} would {turn} the burn from {rates} times the budget rate, {after}"
     return said
