@@ -15,6 +15,7 @@ from causalrel import display, errors
 from causalrel.configurations import levels_between
 from causalrel.estimates import Check, Estimate, refusal
 from causalrel.expressions import columns_of, compile_expression
+from causalrel.interventions import is_moved
 from causalrel.networks import Network
 from causalrel.scenarios import whatif
 from causalrel.trials import run_at
@@ -77,7 +78,8 @@ def recommend(
     over : mapping of str to levels or None
         Config or hardware variables to choose, and their values; None for those seen and, of numbers, those halfway
         between, but of load tests those seen alone. Values between seen ones are interpolated, values beyond them left
-        out. Of load tests also what comes, such as the number of users, at one value each.
+        out. Also what comes, such as the number of users: of load tests at one value each, of windows with time moved
+        by one expression on itself, such as ``["load * 1.2"]``.
     cost : str
         What a configuration costs, an expression on what can be set, such as ``"gpu_count * 2.5"``; of load tests a
         number of the rows that had it, where any had.
@@ -184,8 +186,9 @@ def _grid(
     levels: dict[str, list[Any]] = {}
     for name, given in over.items():
         variable, kind = network.mechanism(name).variable, windows.variable(name).kind
-        if variable.role == "workload" and windows.timeless and given is not None and len(given) == 1:
-            levels[name] = [_level(kind, given[0])]
+        coming = variable.role == "workload" and given is not None and len(given) == 1
+        if coming and given and (windows.timeless or is_moved(variable, given[0])):
+            levels[name] = [_level(kind, given[0]) if windows.timeless else given[0]]
             continue
         if not variable.settable:
             said = f"recommend: '{name}' is of role {variable.role}, which nobody can set"

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from causalrel import display, errors
-from causalrel.configurations import check_configurations
+from causalrel import display
 from causalrel.decisions import LOSS, check_loss, decide
 from causalrel.estimates import Check, Estimate, refusal
-from causalrel.futures import Ahead, Move, draw_futures, hours_left, spent_of
+from causalrel.futures import Ahead, draw_futures, hours_left, spent_of
 from causalrel.futures.costs import Cost, draw_costs
 from causalrel.futures.histories import Past, past_of
-from causalrel.futures.steps import ASSUMED, GROWN, account_of, steps_of
+from causalrel.futures.steps import account_of
+from causalrel.interventions import check_history, check_settable, plan_of, value_of
 from causalrel.networks import Network
 from causalrel.slos import SLO
-from causalrel.variables import Variable, parse_duration
+from causalrel.variables import parse_duration
 from causalrel.windows import Windows
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 _Key = tuple[str, str, str, datetime]
 
 _HOUR = timedelta(hours=1)
-#: Checks that a simulator answers anew, and those for which an answer is refused.
-_REACHED = ("seen", "relied on", "seen often")
-_REFUSED = ("seen", "hidden causes", "workload seen")
 _CHANGED = ", and the odds of a bad event moved by as much as these say of what is set"
 _METHOD = (
     "how much comes on each day drawn by what the days seen say of memory and of weekends; whole past days of as much, "
@@ -89,7 +85,7 @@ def forecast(windows: Windows, network: Network, *, horizon: str = "7d", draws: 
     ahead = draw_futures(past, account_of(windows, network, seed), {"as is": {}}, draws, seed)
     costs = draw_costs(windows, network, past, lambda _: {"as is": {}}, (), draws, seed)
     terms, made = _terms(past, ahead, costs)
-    checks = (*_checks(past, network), *_lasting(past, terms, made), *(cost.check for cost in costs))
+    checks = (*check_history(past, network), *_lasting(past, terms, made), *(cost.check for cost in costs))
     return Estimate(
         question=f"How much of each budget is spent {display.length(past.horizon)} from now, as things are?",
         draws=made,
@@ -164,20 +160,21 @@ def whatif(
     check_loss(loss)
     if not do:
         return forecast(windows, network, horizon=horizon, draws=draws, seed=seed)
-    _settable(network, do)
+    check_settable(network, do)
     past = past_of(windows, network, parse_duration(horizon, "horizon"), also=tuple(do))
 
     def settings(days: Past) -> dict[str, dict[str, NDArray[Any]]]:
-        changed = {name: _value(days, windows, name, level) for name, level in do.items()}
+        changed = {name: value_of(days, windows, name, level) for name, level in do.items()}
         return {"as is": {}, "changed": changed}
 
     said = " and ".join(f"{name} were {display.level(level)}" for name, level in do.items())
     question = f"How much of each budget is spent {display.length(past.horizon)} from now if {said}?"
-    plan = _plan(windows, network, past, settings(past)["changed"], scenario, draws, seed)
+    plan = plan_of(windows, network, past, settings(past)["changed"], scenario, draws, seed)
     assumptions = (*_assumptions(network), *plan.assumed)
+    method = "; ".join((_METHOD.format(changed=_CHANGED), *plan.methods))
     origin = windows.origin(seed, network.graph.fingerprint())
-    if _refused(plan.checks):
-        return refusal(question, method=plan.method, checks=plan.checks, origin=origin, assumptions=assumptions)
+    if plan.refused:
+        return refusal(question, method=method, checks=plan.checks, origin=origin, assumptions=assumptions)
     told = settings if plan.priced else lambda _: {"as is": {}}
     costs = draw_costs(windows, plan.network, past, told, tuple(do), draws, seed)
     asked: dict[str, dict[str, NDArray[Any]]] = {"as is": {}, "changed": {}}
@@ -188,7 +185,7 @@ def whatif(
         draws=made,
         terms=terms,
         unit="1",
-        method=plan.method,
+        method=method,
         assumptions=assumptions,
         checks=checks,
         verdict="answered" if all(check.passed for check in checks) else "bounded",
@@ -196,81 +193,6 @@ def whatif(
     )
     scatter = {slo.name: max(1.0, network.mechanism(slo.name).dispersion) for slo in past.slos}
     return decide(answer, horizon=past.horizon, loss=loss, scatter=scatter, seed=seed)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Plan:
-    """How a change is drawn: what moves SLOs, and what tells the costs."""
-
-    network: Network
-    checks: list[Check]
-    method: str
-    moves: dict[str, Move] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
-    priced: bool = True
-
-
-def _plan(
-    windows: Windows,
-    network: Network,
-    past: Past,
-    asked: Mapping[str, NDArray[Any]],
-    scenario: Told | None,
-    draws: int,
-    seed: int,
-) -> _Plan:
-    """Say what a change relies on, and how it is drawn: where mechanisms alone reach what was never seen, by these."""
-    workload = {name: values for name, values in asked.items() if not windows.variable(name).settable}
-    settings = {name: values for name, values in asked.items() if name not in workload}
-    checks = [*_checks(past, network), *check_configurations(windows, network, settings, tuple(workload))]
-    plan = _Plan(network=network, checks=checks, method=_METHOD.format(changed=_CHANGED))
-    reached: dict[str, Move] = {}
-    if _refused(checks) and (scenario is None or not _unseen(checks)):
-        return plan
-    account = account_of(windows, network, seed)
-    if not _refused(check_configurations(windows, account, settings)) or _refused(checks):
-        plan.network = account
-    if _unseen(checks) and scenario is not None:
-        from causalrel.futures.reaches import REACHED, reach_out
-
-        reach = reach_out(windows, plan.network, past, settings, scenario, draws, seed)
-        plan.checks = [check for check in checks if check.name not in _REACHED] + list(reach.checks)
-        settings, reached, plan.priced = reach.nearest, reach.moves, False
-        plan.method += f"; {REACHED}"
-        if _refused(plan.checks):
-            return plan
-    steps = steps_of(windows, plan.network, past, settings, workload, draws, seed)
-    plan.moves = {
-        name: replace(move, odds=move.odds + reached[name].odds) if name in reached else move
-        for name, move in steps.moves.items()
-    }
-    plan.checks += steps.checks
-    if workload:
-        plan.assumed, plan.method = ASSUMED, f"{plan.method}; {GROWN}"
-    return plan
-
-
-def _refused(checks: Sequence[Check]) -> bool:
-    return any(check.name in _REFUSED and not check.passed for check in checks)
-
-
-def _settable(network: Network, do: Mapping[str, float | int | str]) -> None:
-    for name, level in do.items():
-        variable = network.mechanism(name).variable
-        if not variable.settable and not _moves(variable, level):
-            raise errors.bad_question(
-                f"whatif: '{name}' is of role {variable.role}, which nobody can set",
-                "set config or hardware variables, or move workload by an expression on itself, such as load * 1.2",
-            )
-
-
-def _moves(variable: Variable, level: float | int | str) -> bool:
-    """Tell whether a level moves a number of workload by an expression on itself."""
-    if variable.role != "workload" or variable.kind == "category" or not isinstance(level, str):
-        return False
-    from causalrel.expressions import columns_of
-
-    return variable.name in columns_of(level)
 
 
 def _terms(
@@ -315,12 +237,6 @@ def _followed(past: Past, slo: SLO, ahead: Ahead) -> dict[_Key, NDArray[np.float
     return made
 
 
-def _unseen(checks: Sequence[Check]) -> bool:
-    """Tell whether a value never seen is all that stands in the way."""
-    failed = {check.name for check in checks if not check.passed}
-    return "seen" in failed and "hidden causes" not in failed
-
-
 def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> list[Check]:
     """Say how often a budget lasts longer than it was followed, where its time of exhaustion is not known."""
     last = past.end + past.horizon
@@ -336,50 +252,6 @@ def _lasting(past: Past, terms: pl.DataFrame, draws: NDArray[np.float64]) -> lis
         )
         for at, slo, scenario in keys.select("at", "slo", "scenario").rows()
     ]
-
-
-def _value(past: Past, windows: Windows, name: str, level: float | int | str) -> NDArray[Any]:
-    variable = windows.variable(name)
-    if not variable.settable:
-        rows = {**past.columns, **past.current}
-        return _computed(str(level), name, rows, least=0.0, example="load * 1.2")
-    count = len(past.bin)
-    if variable.kind == "category":
-        return np.full(count, str(level))
-    try:
-        return np.full(count, float(level))
-    except ValueError:
-        return _computed(str(level), name, past.current, least=-np.inf, example="gpu_count * 2")
-
-
-def _computed(
-    text: str, name: str, rows: Mapping[str, NDArray[Any]], *, least: float, example: str
-) -> NDArray[np.float64]:
-    """Return what an expression makes of the numbers of some rows."""
-    from causalrel.expressions import compile_expression
-
-    numbers = {key: value for key, value in rows.items() if value.dtype.kind == "f"}
-    made = pl.DataFrame(numbers).select(compile_expression(text, sorted(numbers), "do").alias("set"))["set"]
-    if not made.dtype.is_numeric() or made.null_count():
-        raise errors.bad_question(f"whatif: '{text}' gives no number for '{name}'", f"write one such as {example}")
-    values = made.cast(pl.Float64).to_numpy()
-    if not (np.isfinite(values) & (values >= least)).all():
-        raise errors.bad_question(
-            f"whatif: '{text}' makes '{name}' endless or less than nothing", f"write one such as {example}"
-        )
-    return values
-
-
-def _checks(past: Past, network: Network) -> tuple[Check, ...]:
-    return (
-        *network.checks,
-        Check(
-            name="history",
-            passed=past.days >= 5,
-            says=f"futures are drawn from {past.days} past days"
-            + ("" if past.days >= 5 else "; fewer than 5 hold too little of what may come"),
-        ),
-    )
 
 
 def _assumptions(network: Network) -> tuple[str, ...]:

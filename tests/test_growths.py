@@ -183,6 +183,20 @@ def test_a_hidden_cause_refuses() -> None:
     assert "the graph names season as unmeasured" in answer.why
 
 
+def test_a_configuration_is_recommended_for_more_traffic() -> None:
+    windows = fleet()
+    windows = replace(windows, slos=(replace(windows.slos[0], target=0.5),))
+    asked = windows, cr.fit(windows, serving_graph())
+    over: dict[str, Any] = {"batch_size": [4, 8]}
+    told = {}
+    for name, more in (("now", {}), ("busier", {"load": ["load * 1.4"]})):
+        answer = cr.recommend(*asked, over=over | more, cost="10 - batch_size", p=0.01, horizon="1d")
+        terms = answer.terms.with_columns(mean=pl.Series(answer.draws.mean(axis=0)))
+        told[name] = dict(terms.filter(quantity="burn").select("configuration", "mean").rows())
+    for size in (4, 8):
+        assert told["busier"][f"batch_size = {size}, load = load * 1.4"] > 1.2 * told["now"][f"batch_size = {size}"]
+
+
 def test_its_cost_is_told_of_all_requests() -> None:
     windows = fleet()
     noisy = pl.Series(0.01 * np.exp(0.05 * np.random.default_rng(1).normal(size=windows.table.height)))
