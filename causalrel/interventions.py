@@ -247,6 +247,10 @@ def plan_of(
     if _refused(checks) and (scenario is None or not _unseen(checks)):
         return plan
     account = account_of(windows, network, seed)
+    between = [m.variable.name for m in network.causes([slo.name for slo in past.slos]) if m.variable.role == "engine"]
+    if account is network and between:
+        says = f"windows are too few to fit SLOs to what can be set alone; the change goes through {', '.join(between)}"
+        plan.checks.append(Check(name="through", passed=False, says=says))
     if not _refused(check_configurations(windows, account, settings)) or _refused(checks):
         plan.network = account
     if _unseen(checks) and scenario is not None:

@@ -14,8 +14,8 @@ from growth_worlds import score
 from worlds import EDGES, ROLES, START, VARIABLES, serving_graph, serving_world
 
 import causalrel as cr
-from causalrel import cli
-from causalrel.futures import Move, draw_futures, spent_of
+from causalrel import cli, errors
+from causalrel.futures import Move, draw_futures, spent_of, steps
 from causalrel.futures.histories import past_of
 from causalrel.futures.steps import account_of, steps_of
 from causalrel.networks import expit
@@ -247,6 +247,19 @@ def test_on_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     )
 
 
+def test_too_few_windows_for_an_account_go_through_the_chain(
+    asked: tuple[cr.Windows, cr.Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> cr.Network:
+        raise errors.refused("fitting 'ttft'", "there are too few windows")
+
+    monkeypatch.setattr(steps, "fit", refuse)
+    answer = cr.whatif(*asked, do={"batch_size": 8}, horizon="1d")
+    assert answer.verdict == "bounded"
+    assert "the change goes through queue_s" in answer.why
+    assert cr.forecast(*asked, horizon="1d").verdict == "answered"
+
+
 def test_a_report_writes_an_expression_once() -> None:
     do = {"load": "load * 1.2", "model": "model-v2", "gpu_count": "2*gpu_count", "batch_size": 8}
     assert settings(do) == "load * 1.2 and model = model-v2 and 2*gpu_count and batch_size = 8"
@@ -258,3 +271,4 @@ def test_a_simulated_service_does_what_was_told() -> None:
     assert len(scored) == 4
     assert np.mean([one.error for one in scored]) < 0.4 * np.mean([one.none for one in scored])
     assert sum(one.inside for one in scored) >= 3
+    assert sum(one.burn_inside for one in scored) >= 3

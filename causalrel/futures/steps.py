@@ -99,12 +99,12 @@ def account_of(windows: Windows, network: Network, seed: int) -> Network:
     Returns
     -------
     Network
-        The same network where nothing lies between.
+        The same network where nothing lies between, or where windows are too few for it.
 
     Raises
     ------
     CausalrelError
-        When an outcome cannot be fitted to them, or follows a table of states.
+        When a variable follows a table of states.
 
     Examples
     --------
@@ -118,7 +118,10 @@ def account_of(windows: Windows, network: Network, seed: int) -> Network:
     kept = [m.variable.name for m in network.mechanisms if m.form == "observed" or m.variable.role == "outcome"]
     if len(kept) == len(network.mechanisms):
         return network
-    return fit(windows, network.graph.project(kept), draws=network.n_draws, seed=seed)
+    try:
+        return fit(windows, network.graph.project(kept), draws=network.n_draws, seed=seed)
+    except errors.CausalrelError:
+        return network
 
 
 def steps_of(
